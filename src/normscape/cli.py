@@ -1,0 +1,65 @@
+"""The command line: one verb per DVC stage and per user's job. Heavy imports wait for their verb."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from normscape.errors import NormscapeError
+from normscape.stages.runner import STAGES, run_stage
+
+if TYPE_CHECKING:
+    from normscape.params import Params
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="One unsupervised inspection model for many product categories.",
+)
+
+ParamsFile = Annotated[Path, typer.Option("--params", help="The parameter file.")]
+DEFAULT_PARAMS = Path("params.yaml")
+
+_STAGE_HELP = {
+    "manifest": "List the images of the data folder with their split, masks and statistics.",
+    "validate": "Check the manifest against the expectations; exit 1 and name the files if not met.",
+    "features": "Extract the backbone's feature maps of images that have none yet.",
+    "prototypes": "Fit the token transform and the local and global prototype banks.",
+    "detector": "Train the detector; resumes after an interruption.",
+    "calibrate": "Fit per-category thresholds on the held-out normal images.",
+    "evaluate": "Measure the model on the test images; write metrics, pictures and a report.",
+}
+
+
+def _params(path: Path) -> Params:
+    from normscape.params import load_params
+
+    return load_params(path)
+
+
+def _add_stage(name: str) -> None:
+    def command(params: ParamsFile = DEFAULT_PARAMS) -> None:
+        run_stage(name, _params(params))
+
+    app.command(name, help=_STAGE_HELP[name], rich_help_panel="Stages of dvc.yaml")(command)
+
+
+for _stage in STAGES:
+    _add_stage(_stage)
+
+
+def main() -> None:
+    """Run the command line; a `NormscapeError` becomes one line and its exit code."""
+    try:
+        app()
+    except NormscapeError as error:
+        sys.stderr.write(f"error: {error}\n")
+        sys.exit(error.exit_code)
+
+
+if __name__ == "__main__":
+    main()

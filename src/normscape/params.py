@@ -1,0 +1,277 @@
+"""`params.yaml` as frozen, validated models: read once, passed down."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from normscape.errors import UsageError
+
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+Probability = Annotated[float, Field(gt=0.0, lt=1.0)]
+Count = Annotated[int, Field(ge=1)]
+Positive = Annotated[float, Field(gt=0.0)]
+
+
+class Section(BaseModel):
+    """A section of `params.yaml`: immutable, and no unknown names."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class PathParams(Section):
+    """Where things are, relative to the folder of `params.yaml`."""
+
+    data: Path = Path("data")
+    artifacts: Path = Path("artifacts")
+    state: Path = Path(".normscape")
+
+
+class ManifestParams(Section):
+    """How folders become rows, and train normals become train and calibration."""
+
+    layout: Literal["auto", "mvtec", "visa", "realiad", "folder"] = "auto"
+    group_pattern: str | None = None
+    calibration_percent: Annotated[int, Field(ge=1, le=50)] = 20
+    calibration_min_images: Count = 12
+
+    @field_validator("group_pattern")
+    @classmethod
+    def _names_a_group(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        try:
+            pattern = re.compile(value)
+        except re.error as error:
+            raise ValueError(f"not a regular expression: {error}") from None
+        if "group" not in pattern.groupindex:
+            raise ValueError("expected a named group (?P<group>...)")
+        return value
+
+
+class ValidateParams(Section):
+    """What a data set must satisfy before anything is trained on it."""
+
+    min_side: Count = 32
+    min_train: Count = 8
+    min_calibration: Count = 4
+    min_test_normal: Annotated[int, Field(ge=0)] = 1
+
+
+class BackboneParams(Section):
+    """The frozen feature extractor and how it runs."""
+
+    name: str = "tf_efficientnet_lite2"
+    weights: str = "package"
+    input_size: Annotated[int, Field(ge=64, le=1024, multiple_of=32)] = 256
+    levels: Annotated[tuple[int, ...], Field(min_length=1)] = (2, 3, 4)
+    runtime: Literal["auto", "torch", "openvino"] = "auto"
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+
+
+class FeatureParams(Section):
+    """Feature shards and the transform from feature maps to tokens."""
+
+    batch_size: Count = 16
+    shard_images: Count = 256
+    grid: Annotated[int, Field(ge=4, le=128)] = 32
+    neighbourhood: Annotated[int, Field(ge=1, le=9)] = 3
+    dimensions: Annotated[int, Field(ge=8, le=2048)] = 128
+    whitening: Share = 0.5
+    fit_tokens: Count = 60000
+
+
+class PrototypeParams(Section):
+    """The local and the global prototype bank."""
+
+    seed: int = 0
+    local_per_category: Count = 512
+    local_steps: Annotated[int, Field(ge=0)] = 60
+    local_neighbours: Count = 4
+    temperature: Positive = 0.1
+    global_per_category: Count = 4
+    global_steps: Annotated[int, Field(ge=0)] = 60
+    ot_regularisation: Positive = 0.05
+    ot_marginal: Positive = 1.0
+
+
+class DetectorParams(Section):
+    """Training and inference of the detector."""
+
+    name: Literal["dpdiff"] = "dpdiff"
+    seed: int = 0
+    steps: Count = 300
+    batch_tokens: Count = 4096
+    learning_rate: Positive = 1e-3
+    width: Count = 256
+    blocks: Count = 3
+    heads: Count = 4
+    timesteps: Count = 1000
+    local_weight: Annotated[float, Field(ge=0)] = 0.1
+    global_weight: Annotated[float, Field(ge=0)] = 0.1
+    noise_step: Count = 100
+    sampler_steps: Count = 1
+    noise_draws: Count = 1
+    prototype_share: Share = 0.5
+    hold_out_percent: Annotated[int, Field(ge=1, le=50)] = 10
+    patience: Count = 5
+    checkpoint_seconds: Positive = 20.0
+
+
+class MapParams(Section):
+    """From token scores to anomaly maps and one image score; one rule for every detector."""
+
+    size: Annotated[int, Field(ge=32, le=1024)] = 256
+    smoothing: Annotated[float, Field(ge=0)] = 4.0
+    top_fraction: Annotated[float, Field(gt=0, le=1)] = 0.01
+
+
+class CalibrateParams(Section):
+    """Per-category thresholds from held-out normal images."""
+
+    target_fpr: Probability = 0.05
+    scale_strength: Annotated[float, Field(ge=0)] = 10.0
+    pool_strength: Annotated[float, Field(ge=0)] = 50.0
+
+
+class EvaluateParams(Section):
+    """What is measured and shown."""
+
+    aupro_limit: Annotated[float, Field(gt=0, le=1)] = 0.3
+    gallery_images: Annotated[int, Field(ge=0)] = 8
+    confidence: Probability = 0.95
+
+
+class GateParams(Section):
+    """What a model must reach before it may serve production."""
+
+    min_mean_image_auroc: Share = 0.70
+    min_worst_image_auroc: Share = 0.55
+    min_mean_pixel_auroc: Share = 0.80
+    max_false_positive_rate: Share = 0.15
+    champion_tolerance: Share = 0.02
+
+
+class ScoreParams(Section):
+    """Scoring production images."""
+
+    batch_size: Count = 16
+    random_sample: Share = 0.02
+    category_alpha: Probability = 0.01
+
+
+class MonitorParams(Section):
+    """Drift decisions per category."""
+
+    window_days: Count = 1
+    min_images: Count = 8
+    false_discovery_rate: Probability = 0.01
+    min_effect: Positive = 1.0
+    day_to_day: Annotated[float, Field(ge=0)] = 0.25
+    unknown_fdr: Probability = 0.01
+    cooldown_hours: Annotated[float, Field(ge=0)] = 12.0
+
+
+class TrainParams(Section):
+    """How the training flow runs its stages."""
+
+    gpu_pool: str | None = None
+    stage_timeout_minutes: Positive = 720.0
+
+
+class ReviewParams(Section):
+    """The inbox of images that wait for a person."""
+
+    test_percent: Annotated[int, Field(ge=0, le=90)] = 25
+    max_images: Count = 2000
+
+
+class Params(Section):
+    """All of `params.yaml`.
+
+    Attributes:
+        root: The folder that holds `params.yaml`; relative paths are resolved against it.
+    """
+
+    root: Path = Field(default=Path("."), exclude=True)
+    paths: PathParams = PathParams()
+    manifest: ManifestParams = ManifestParams()
+    validation: ValidateParams = Field(default=ValidateParams(), alias="validate")
+    backbone: BackboneParams = BackboneParams()
+    features: FeatureParams = FeatureParams()
+    prototypes: PrototypeParams = PrototypeParams()
+    detector: DetectorParams = DetectorParams()
+    maps: MapParams = MapParams()
+    calibrate: CalibrateParams = CalibrateParams()
+    evaluate: EvaluateParams = EvaluateParams()
+    gate: GateParams = GateParams()
+    score: ScoreParams = ScoreParams()
+    monitor: MonitorParams = MonitorParams()
+    train: TrainParams = TrainParams()
+    review: ReviewParams = ReviewParams()
+
+    @property
+    def data(self) -> Path:
+        """The folder of the versioned images."""
+        return self.root / self.paths.data
+
+    @property
+    def artifacts(self) -> Path:
+        """The folder of what the DVC stages write."""
+        return self.root / self.paths.artifacts
+
+    @property
+    def state(self) -> Path:
+        """The folder of what is kept outside DVC."""
+        return self.root / self.paths.state
+
+    def fingerprint(self, *sections: str) -> str:
+        """SHA-256 over the named sections (all that shape a model when none is named)."""
+        names = sections or MODEL_SECTIONS
+        content = self.model_dump(mode="json", by_alias=True)
+        text = json.dumps({name: content[name] for name in sorted(names)}, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+MODEL_SECTIONS = (
+    "manifest", "backbone", "features", "prototypes", "detector", "maps", "calibrate",
+)  # fmt: skip
+
+
+def load_params(path: Path = Path("params.yaml")) -> Params:
+    """Read and validate `params.yaml`.
+
+    Raises:
+        UsageError: The file is missing, is not YAML, or holds an unknown or wrong parameter.
+    """
+    try:
+        content: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UsageError(
+            f"{path} is missing; run the command in the checkout's root or name it with --params"
+        ) from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(content, dict):
+        raise UsageError(f"{path}: expected sections such as 'manifest:', found {content!r}")
+    try:
+        return Params.model_validate({**content, "root": path.resolve().parent})
+    except ValidationError as error:
+        raise UsageError(f"{path}: {_explain(error)}") from None
+
+
+def _explain(error: ValidationError) -> str:
+    lines = []
+    for problem in error.errors():
+        name = ".".join(str(part) for part in problem["loc"])
+        if problem["type"] == "extra_forbidden":
+            lines.append(f"unknown parameter '{name}'; remove it or correct its spelling")
+        else:
+            lines.append(f"'{name}' is {problem['input']!r}: {problem['msg']}")
+    return "; ".join(lines)

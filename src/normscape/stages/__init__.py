@@ -1,0 +1,1 @@
+"""One module per DVC stage: read parameters and inputs, call the library, write the stage's out."""
