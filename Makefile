@@ -1,0 +1,66 @@
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+BIN := .venv/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export DO_NOT_TRACK := 1
+LOCK = uv --no-config pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url
+
+.PHONY: help run test test-fast lint types data repro train score monitor monitor-ui server deploy worker bench-features bench-detector soak lock clean
+
+help: ## Show what there is
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.venv/.synced: requirements.lock requirements-dev.lock pyproject.toml scripts/bootstrap.sh
+	@scripts/bootstrap.sh
+
+run: .venv/.synced ## The whole loop on the demo data, in a scratch clone (about 8 minutes on 2 cores)
+	@python -m flows.tour
+
+test: .venv/.synced ## All tests, under 10 minutes
+	@pytest -q
+
+test-fast: .venv/.synced ## The fast part, under 90 seconds
+	@pytest -q -m "not slow"
+
+lint: .venv/.synced ## Style and formatting
+	@ruff check . && ruff format --check .
+
+types: .venv/.synced ## Static types
+	@mypy
+
+data: .venv/.synced ## Fill data/ and feed/ with the demo, compare with data.dvc
+	@normscape data demo && dvc commit --quiet --force data.dvc
+
+repro: .venv/.synced ## Reproduce everything up to the evaluation, without Prefect
+	@dvc repro
+
+train: .venv/.synced ## Guard, stages, gate, register, promote (ARGS="--help")
+	@python -m flows.train $(ARGS)
+
+score: .venv/.synced ## Score new images with the production model (ARGS="--help")
+	@python -m flows.score $(ARGS)
+
+monitor: .venv/.synced ## Compare production scores with the reference (ARGS="--help")
+	@python -m flows.monitor $(ARGS)
+
+monitor-ui: .venv/.synced ## The monitoring history in Evidently's UI on loopback
+	@evidently ui --workspace .normscape/monitor/workspace --host 127.0.0.1 --port 8010
+
+server: .venv/.synced ## The Prefect server on loopback; schedules and events need it
+	@PREFECT_SERVER_ANALYTICS_ENABLED=false prefect server start --host 127.0.0.1 --port 4200
+
+deploy: .venv/.synced ## Create the work pools and deploy the flows to the server
+	@scripts/deploy.sh
+
+worker: .venv/.synced ## A worker for POOL (cpu or gpu)
+	@prefect worker start --pool $(or $(POOL),cpu) --type process
+
+bench-features: .venv/.synced ## Memory of feature extraction for 500 and 5,000 images
+	@python -m bench.features
+
+lock: ## Compile both locks anew, without registry addresses
+	@$(LOCK) pyproject.toml --all-extras -o requirements.lock
+	@$(LOCK) --group pyproject.toml:dev -c requirements.lock -o requirements-dev.lock
+
+clean: ## Remove what runs have left: the tour, scores, registry, caches (not .venv, not data/)
+	@rm -rf .normscape artifacts feed .pytest_cache .mypy_cache .ruff_cache
