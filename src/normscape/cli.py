@@ -1,4 +1,4 @@
-"""The command line: one verb per DVC stage and per user's job. Heavy imports wait for their verb."""
+"""The command line: one verb per DVC stage and per user's job; imports wait for their verb."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ DEFAULT_PARAMS = Path("params.yaml")
 
 _STAGE_HELP = {
     "manifest": "List the images of the data folder with their split, masks and statistics.",
-    "validate": "Check the manifest against the expectations; exit 1 and name the files if not met.",
+    "validate": "Check the manifest against the expectations; name the files that fail, exit 1.",
     "features": "Extract the backbone's feature maps of images that have none yet.",
     "prototypes": "Fit the token transform and the local and global prototype banks.",
     "detector": "Train the detector; resumes after an interruption.",

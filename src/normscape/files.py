@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -9,13 +10,16 @@ import shutil
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from normscape.errors import BusyError, NormscapeError, UsageError
 
 _CHUNK = 1 << 20
+_CANNOT_WRITE = {
+    errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR, errno.EIO,
+}  # fmt: skip
 
 
 @contextmanager
@@ -25,17 +29,17 @@ def atomic_path(target: Path) -> Iterator[Path]:
     The temporary file keeps the suffix of the target, because writers choose formats by it.
 
     Raises:
-        NormscapeError: The folder cannot be written.
+        NormscapeError: The folder cannot be written, or the disk is full.
     """
     temporary = target.with_name(f".{target.stem}.{uuid.uuid4().hex}.tmp{target.suffix}")
-    try:
+    with _explained(target):
         target.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        temporary.replace(target)
-    except OSError as error:
-        raise unwritable(target, error) from error
-    finally:
-        temporary.unlink(missing_ok=True) if os.access(target.parent, os.W_OK) else None
+        try:
+            yield temporary
+            temporary.replace(target)
+        finally:
+            with suppress(OSError):
+                temporary.unlink()
 
 
 @contextmanager
@@ -43,25 +47,32 @@ def atomic_folder(target: Path) -> Iterator[Path]:
     """Yield a new temporary folder beside `target`; on success it replaces `target` as a whole.
 
     Raises:
-        NormscapeError: The parent folder cannot be written.
+        NormscapeError: The parent folder cannot be written, or the disk is full.
     """
     temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")
+    with _explained(target):
+        temporary.mkdir(parents=True)
+        try:
+            yield temporary
+            if target.exists():
+                retired = target.with_name(f".{target.name}.{uuid.uuid4().hex}.old")
+                target.rename(retired)
+                temporary.rename(target)
+                shutil.rmtree(retired)
+            else:
+                temporary.rename(target)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
+def _explained(target: Path) -> Iterator[None]:
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary.mkdir()
+        yield
     except OSError as error:
-        raise unwritable(target, error) from error
-    try:
-        yield temporary
-        if target.exists():
-            retired = target.with_name(f".{target.name}.{uuid.uuid4().hex}.old")
-            target.rename(retired)
-            temporary.rename(target)
-            shutil.rmtree(retired)
-        else:
-            temporary.rename(target)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        if error.errno in _CANNOT_WRITE:
+            raise unwritable(target, error) from error
+        raise
 
 
 def unwritable(target: Path, error: OSError) -> NormscapeError:

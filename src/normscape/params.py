@@ -199,7 +199,7 @@ class Params(Section):
         root: The folder that holds `params.yaml`; relative paths are resolved against it.
     """
 
-    root: Path = Field(default=Path("."), exclude=True)
+    root: Path = Field(default=Path(), exclude=True)
     paths: PathParams = PathParams()
     manifest: ManifestParams = ManifestParams()
     validation: ValidateParams = Field(default=ValidateParams(), alias="validate")
@@ -260,6 +260,8 @@ def load_params(path: Path = Path("params.yaml")) -> Params:
         raise UsageError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(content, dict):
         raise UsageError(f"{path}: expected sections such as 'manifest:', found {content!r}")
+    if "root" in content:
+        raise UsageError(f"{path}: unknown parameter 'root'; remove it")
     try:
         return Params.model_validate({**content, "root": path.resolve().parent})
     except ValidationError as error:
