@@ -1,0 +1,146 @@
+"""The model card: what a model is for, what it was measured on, and what it cannot do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from normscape.params import Params
+from normscape.registry.gate import GateDecision, Metrics
+
+_METRICS = {
+    "image_auroc": "I-AUROC",
+    "image_ap": "I-AP",
+    "image_f1max": "I-F1max",
+    "pixel_auroc": "P-AUROC",
+    "pixel_ap": "P-AP",
+    "pixel_f1max": "P-F1max",
+    "aupro": "AUPRO",
+}
+
+_INTENDED = """\
+Finds unusual regions in photographs of the products listed below, taken as its training images
+were taken: same product, camera, light and framing. It gives an anomaly map, an image score, and a
+decision at a threshold that was set per category on held-out normal images. It was fitted on
+images of good parts only.
+
+It is a help for people who inspect. It is not meant as the only safeguard where a missed defect
+can hurt somebody, nor for pictures of people.
+"""
+
+_LIMITATIONS = """\
+- It knows the categories above and no others; an unknown product is reported as such when a whole
+  group of images is unusual, not from one image.
+- A change of light, focus, camera or background looks like a defect until the model is
+  recalibrated or trained again.
+- Defects much smaller than one part in {side} of the image's side may vanish when the image is
+  reduced to {input} x {input} pixels.
+- With n calibration images of a category, no false-positive rate below about 1/(n + 1) can be set
+  from that category alone; see the numbers above.
+- The metrics describe the defects in the test set; other kinds may be found better or worse.
+"""
+
+
+def model_card(
+    metrics: Metrics,
+    manifest: pd.DataFrame,
+    decision: GateDecision,
+    provenance: Mapping[str, Any],
+    params: Params,
+) -> str:
+    """The card as Markdown.
+
+    Args:
+        metrics: The content of `metrics.json`.
+        manifest: The rows of `manifest.parquet`.
+        decision: The gate's.
+        provenance: The content of `provenance.json`.
+        params: Those the model was made with.
+    """
+    limits = _LIMITATIONS.format(side=params.features.grid, input=params.backbone.input_size)
+    sections = [
+        ("Intended use", _INTENDED),
+        ("Categories and images", _images(manifest)),
+        ("Measured on the test images", _measured(metrics)),
+        ("False positives among normal test images", _false_positives(metrics, params)),
+        ("Gate", _gate(decision)),
+        ("Limitations", limits),
+        ("Made from", _made_from(provenance, params)),
+    ]
+    credits = _credits(params)
+    if credits:
+        sections.append(("Licences of the images", credits))
+    body = "\n".join(f"## {title}\n\n{text.strip()}\n" for title, text in sections)
+    return f"# Model card\n\n{body}"
+
+
+def _images(manifest: pd.DataFrame) -> str:
+    rows = []
+    for category, group in manifest.groupby("category", sort=True):
+        normal = group["label"] == 0
+        counts = [
+            (group["split"] == "train").sum(),
+            (group["split"] == "calibration").sum(),
+            ((group["split"] == "test") & normal).sum(),
+            ((group["split"] == "test") & ~normal).sum(),
+        ]
+        rows.append([str(category), *(str(int(count)) for count in counts)])
+    return _table(["category", "train", "calibration", "test normal", "test anomalous"], rows)
+
+
+def _measured(metrics: Metrics) -> str:
+    rows = [[name, *_values(figures)] for name, figures in metrics["categories"].items()]
+    rows += [[f"*{name}*", *_values(metrics[name])] for name in ("mean", "worst", "pooled")]
+    table = _table(["category", *_METRICS.values()], rows)
+    return f"{table}\n\nA dash: not measurable, for want of defects or of masks."
+
+
+def _values(figures: Mapping[str, Any]) -> list[str]:
+    return [f"{figures[key]:.3f}" if key in figures else "-" for key in _METRICS]
+
+
+def _false_positives(metrics: Metrics, params: Params) -> str:
+    rows = []
+    for name, figures in metrics["categories"].items():
+        rate = figures.get("false_positive_rate", {}).get("declared")
+        if rate is not None:
+            shown = f"{rate['rate']:.3f} ({rate['low']:.3f} to {rate['high']:.3f})"
+            rows.append([name, f"{rate['flagged']} of {rate['images']}", shown])
+    text = f"The thresholds ask for {params.calibrate.target_fpr:.3f}.\n\n"
+    header = ["category", "flagged", f"rate ({params.evaluate.confidence:.0%} interval)"]
+    return text + _table(header, rows)
+
+
+def _gate(decision: GateDecision) -> str:
+    verdict = "passed" if decision.passed else "not passed"
+    return _bullets([f"**{verdict}**", *decision.explain()])
+
+
+def _made_from(provenance: Mapping[str, Any], params: Params) -> str:
+    code = provenance["code"]
+    commit = code["commit"] or "not under version control"
+    state = " with uncommitted changes" if code["commit"] and code["dirty"] else ""
+    packages = ", ".join(f"{name} {version}" for name, version in provenance["packages"].items())
+    return _bullets(
+        [
+            f"data: {provenance['data_version'] or 'not versioned'}",
+            f"code: {commit}{state}",
+            f"backbone: {params.backbone.name}, weights frozen",
+            f"packages: {packages}",
+        ]
+    )
+
+
+def _credits(params: Params) -> str:
+    return _bullets(getattr(params.evaluate, "credits", ()))
+
+
+def _bullets(lines: Iterable[str]) -> str:
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    align = ["---", *("---:" for _ in header[1:])]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (header, align, *rows))

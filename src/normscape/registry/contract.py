@@ -1,0 +1,228 @@
+"""What every registry promises, whatever it is stored in.
+
+Versions are immutable and numbered `v0001`, `v0002`, …; an alias names one version and moves by
+compare-and-swap only; every change is written to an append-only audit log.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from normscape.errors import NormscapeError, UsageError
+
+PRODUCTION = "production"
+"""The alias of the version that scores production images."""
+
+PREVIOUS = "previous"
+"""Where a rollback of `production` leads: derived from it, so the two can never disagree."""
+
+_VERSION = re.compile(r"v\d{4,9}")
+_ALIAS = re.compile(r"[a-z][a-z0-9_-]{0,62}")
+
+
+class StaleAliasError(NormscapeError):
+    """The alias has been moved by somebody else since it was read."""
+
+
+@dataclass(frozen=True)
+class AliasState:
+    """Where an alias points, and the way it came.
+
+    Attributes:
+        version: The version it names.
+        generation: Counts the moves of this alias from 1; never repeats.
+        trail: The versions it named before, oldest first, without those that were rolled back.
+            A rollback follows it, so a second rollback never reinstates a rejected version.
+    """
+
+    version: str
+    generation: int
+    trail: tuple[str, ...] = ()
+
+    @property
+    def previous(self) -> str | None:
+        """The version that a rollback leads to, or None."""
+        return self.trail[-1] if self.trail else None
+
+    def forward(self, version: str) -> AliasState:
+        """The state after the alias has moved on to `version`."""
+        return AliasState(version, self.generation + 1, (*self.trail, self.version))
+
+    def back(self) -> AliasState:
+        """The state after a rollback.
+
+        Raises:
+            UsageError: The alias has named no other version before.
+        """
+        if not self.trail:
+            raise UsageError(
+                f"{self.version} has no predecessor to go back to; promote another version instead"
+            )
+        return AliasState(self.trail[-1], self.generation + 1, self.trail[:-1])
+
+
+@dataclass(frozen=True)
+class AuditEntry:
+    """One change of the registry.
+
+    Attributes:
+        when: UTC time, ISO 8601.
+        who: user@host.
+        action: `register`, `set` or `rollback`.
+        alias: The alias that moved; None for a registration.
+        before: The version the alias named before, or None.
+        after: The version that was registered or that the alias names now.
+        generation: Of the alias after the move; 0 for a registration.
+        reason: Why, in the words of whoever did it.
+    """
+
+    when: str
+    who: str
+    action: str
+    alias: str | None
+    before: str | None
+    after: str
+    generation: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class History:
+    """The audit log, oldest entry first, and the numbers of the lines a crash has torn."""
+
+    entries: tuple[AuditEntry, ...]
+    torn_lines: tuple[int, ...] = ()
+
+
+class Registry(Protocol):
+    """A store of model bundles; `tests/unit/registry/test_contract.py` is its specification."""
+
+    def register(self, folder: Path, *, reason: str) -> str:
+        """Take a copy of the bundle in `folder` as a new immutable version and return its name.
+
+        Racing writers each get a version of their own. A version is visible whole or not at all.
+
+        Raises:
+            BundleError: The bundle is damaged.
+            NormscapeError: The registry cannot be written.
+        """
+
+    def versions(self) -> list[str]:
+        """The names of all versions, oldest first."""
+
+    def resolve(self, name: str) -> str:
+        """The version that `name`, a version or an alias, stands for.
+
+        Raises:
+            UsageError: There is no such version or alias.
+        """
+
+    def get(self, name: str) -> Path:
+        """A local folder with the bundle of a version or alias; `Bundle.load` verifies it.
+
+        Raises:
+            UsageError: There is no such version or alias.
+        """
+
+    def alias(self, name: str) -> str | None:
+        """The version an alias names, or None."""
+
+    def alias_state(self, name: str) -> AliasState | None:
+        """The state of an alias, to be given to `set_alias` as what is expected, or None."""
+
+    def aliases(self) -> dict[str, str]:
+        """All aliases and the versions they name, `previous` included where there is one."""
+
+    def set_alias(
+        self, name: str, version: str, *, expected: AliasState | None, reason: str
+    ) -> AliasState:
+        """Move an alias to a version whose checksums have been verified.
+
+        Args:
+            name: The alias; `previous` follows `production` and cannot be set.
+            version: Where it should point.
+            expected: The state as it was when the decision was made; None: no such alias yet.
+            reason: For the audit log.
+
+        Raises:
+            StaleAliasError: The alias is no longer in the expected state; nothing has changed.
+            BundleError: The version's bundle is damaged; nothing has changed.
+            UsageError: A malformed name or an unknown version.
+        """
+
+    def step_back(self, name: str, *, expected: AliasState, reason: str) -> AliasState:
+        """Move an alias back to the version it named before; raises as `set_alias` does."""
+
+    def history(self) -> History:
+        """The audit log; no move is missing from it, even when a crash kept it from the log."""
+
+
+def is_version(name: str) -> bool:
+    """Whether `name` has the form of a version, v0001."""
+    return _VERSION.fullmatch(name) is not None
+
+
+def check_version(name: str) -> None:
+    """Refuse what is not the name of a version, before it comes near a path or a key.
+
+    Raises:
+        UsageError: The name is malformed.
+    """
+    if not is_version(name):
+        raise UsageError(f"'{name}' is not a version; expected 'v' and digits, such as v0001")
+
+
+def check_alias(name: str) -> None:
+    """Refuse what is not the name of an alias, before it comes near a path or a key.
+
+    Raises:
+        UsageError: The name is malformed or could be taken for a version.
+    """
+    if _ALIAS.fullmatch(name) is None or re.fullmatch(r"v\d+", name):
+        raise UsageError(
+            f"'{name}' is not the name of an alias; expected a lowercase letter, then at most 62 "
+            "lowercase letters, digits, '-' or '_', and not the form of a version"
+        )
+
+
+def check_movable(name: str) -> None:
+    """Refuse a name that is no alias, and the alias that follows another.
+
+    Raises:
+        UsageError: The name is malformed or is `previous`.
+    """
+    check_alias(name)
+    if name == PREVIOUS:
+        raise UsageError(
+            f"'{PREVIOUS}' follows '{PRODUCTION}' and cannot be set; promote or roll back instead"
+        )
+
+
+def check_reason(reason: str) -> None:
+    """Refuse a change without a reason: the audit log would not answer *why*.
+
+    Raises:
+        UsageError: The reason is blank.
+    """
+    if not reason.strip():
+        raise UsageError("the reason is empty; say in a few words why the registry should change")
+
+
+def require_unchanged(name: str, found: AliasState | None, expected: AliasState | None) -> None:
+    """Compare, for the compare-and-swap.
+
+    Raises:
+        StaleAliasError: The alias is not in the expected state.
+    """
+    if found != expected:
+        raise StaleAliasError(
+            f"alias '{name}' was moved by somebody else: expected {_describe(expected)}, found "
+            f"{_describe(found)}; nothing was changed, look at the new state and decide again"
+        )
+
+
+def _describe(state: AliasState | None) -> str:
+    return "no such alias" if state is None else f"{state.version} (move {state.generation})"
