@@ -1,0 +1,5 @@
+"""Has a product arrived that the model does not know?"""
+
+from normscape.novelty.unknown import Source, UnknownGroup, UnknownVerdict, find_unknown
+
+__all__ = ["Source", "UnknownGroup", "UnknownVerdict", "find_unknown"]
