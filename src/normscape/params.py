@@ -156,6 +156,17 @@ class GateParams(Section):
     min_mean_pixel_auroc: Share = 0.80
     max_false_positive_rate: Share = 0.15
     champion_tolerance: Share = 0.02
+    champion_category_tolerance: Share = 0.10
+
+
+class RegistryParams(Section):
+    """Where model bundles are kept.
+
+    Attributes:
+        root: A folder, relative to `params.yaml`; None: `registry` in the state folder.
+    """
+
+    root: Path | None = None
 
 
 class ScoreParams(Section):
@@ -174,7 +185,10 @@ class MonitorParams(Section):
     false_discovery_rate: Probability = 0.01
     min_effect: Positive = 1.0
     day_to_day: Annotated[float, Field(ge=0)] = 0.25
+    defect_share: Annotated[float, Field(ge=0, le=0.4)] = 0.2
     unknown_fdr: Probability = 0.01
+    unknown_min_images: Count = 5
+    unknown_share: Share = 0.1
     cooldown_hours: Annotated[float, Field(ge=0)] = 12.0
 
 
@@ -211,6 +225,7 @@ class Params(Section):
     calibrate: CalibrateParams = CalibrateParams()
     evaluate: EvaluateParams = EvaluateParams()
     gate: GateParams = GateParams()
+    registry: RegistryParams = RegistryParams()
     score: ScoreParams = ScoreParams()
     monitor: MonitorParams = MonitorParams()
     train: TrainParams = TrainParams()
