@@ -1,0 +1,1 @@
+"""From image folders to a checked manifest: layouts, scan, split, expectations."""
