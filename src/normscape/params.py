@@ -146,6 +146,7 @@ class EvaluateParams(Section):
     aupro_limit: Annotated[float, Field(gt=0, le=1)] = 0.3
     gallery_images: Annotated[int, Field(ge=0)] = 8
     confidence: Probability = 0.95
+    credits: dict[str, str] = Field(default_factory=dict)
 
 
 class GateParams(Section):
