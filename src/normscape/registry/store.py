@@ -24,12 +24,11 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from normscape.errors import NormscapeError, UsageError
 from normscape.files import exclusive_lock, unwritable
 from normscape.registry import durable
-from normscape.registry.bundle import Bundle
+from normscape.registry.bundle import INDEX, Bundle
 from normscape.registry.contract import (
     PREVIOUS,
     PRODUCTION,
@@ -64,7 +63,7 @@ class LocalRegistry:
     def register(self, folder: Path, *, reason: str) -> str:
         """Copy, verify, make read-only, and claim the next number with one rename."""
         check_reason(reason)
-        names = Bundle.load(folder).files
+        names = [*Bundle.load(folder).files, INDEX]
         with self._incoming() as temporary:
             for name in names:
                 durable.copy_file(folder / name, temporary / name)
@@ -146,10 +145,14 @@ class LocalRegistry:
     def _log(self) -> Path:
         return self.root / "audit.jsonl"
 
-    def _lock(self) -> Any:
-        return exclusive_lock(
-            self.root / ".lock", "another change of the registry", wait_seconds=_LOCK_SECONDS
-        )
+    @contextmanager
+    def _lock(self) -> Iterator[None]:
+        what = "another change of the registry"
+        try:
+            with exclusive_lock(self.root / ".lock", what, wait_seconds=_LOCK_SECONDS):
+                yield
+        except OSError as error:
+            raise unwritable(self.root, error) from error
 
     @contextmanager
     def _incoming(self) -> Iterator[Path]:
@@ -157,14 +160,11 @@ class LocalRegistry:
         temporary = self._versions / f"{_INCOMING}{uuid.uuid4().hex}"
         mark = temporary.with_suffix(".lock")
         with self._lock():
-            try:
-                self._versions.mkdir(parents=True, exist_ok=True)
-                self._remove_abandoned()
-                alive = mark.open("w")
-                fcntl.flock(alive, fcntl.LOCK_EX)
-                temporary.mkdir()
-            except OSError as error:
-                raise unwritable(temporary, error) from error
+            self._versions.mkdir(parents=True, exist_ok=True)
+            self._remove_abandoned()
+            alive = mark.open("w")
+            fcntl.flock(alive, fcntl.LOCK_EX)
+            temporary.mkdir()
         with alive:
             try:
                 yield temporary
@@ -209,8 +209,9 @@ class LocalRegistry:
         check_reason(reason)
         Bundle.load(self.get(new.version))
         before = expected.version if expected else None
-        change = (action, name, before, new.version, new.generation, reason.strip())
-        entry = AuditEntry(_now(), _who(), *change)
+        entry = AuditEntry(
+            _now(), _who(), action, name, before, new.version, new.generation, reason.strip()
+        )
         with self._lock():
             require_unchanged(name, self.alias_state(name), expected)
             # An earlier move that is not in the log yet exists nowhere but in the alias file.
@@ -229,10 +230,7 @@ class LocalRegistry:
 
     def _complete_log(self) -> None:
         for entry in self._unlogged(self._read_log()):
-            try:
-                durable.append_line(self._log, json.dumps(asdict(entry), sort_keys=True))
-            except OSError as error:
-                raise unwritable(self._log, error) from error
+            durable.append_line(self._log, json.dumps(asdict(entry), sort_keys=True))
 
     def _unlogged(self, history: History) -> Iterator[AuditEntry]:
         logged = {(entry.alias, entry.generation) for entry in history.entries}
