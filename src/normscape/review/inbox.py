@@ -1,0 +1,129 @@
+"""The reviewer's view of the inbox: what waits, chosen by reason, day, category and status."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from normscape.errors import DataError, UsageError
+from normscape.params import Params
+from normscape.scoring.inbox import Inbox, Pruned
+from normscape.scoring.log import check_day, read
+from normscape.scoring.paths import score_log
+from normscape.scoring.record import REASONS, STATUSES, Reason, Record
+
+EVERY_STATUS = "all"
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which images of the inbox are meant; None does not restrict.
+
+    Attributes:
+        reason: One of flagged, unknown, drifted, random.
+        category: The category of the verdict, else the declared, else the predicted one.
+        day: YYYY-MM-DD.
+        status: waiting, a verdict, or all.
+    """
+
+    reason: str | None = None
+    category: str | None = None
+    day: str | None = None
+    status: str = "waiting"
+
+    def __post_init__(self) -> None:
+        _one_of("reason", self.reason, REASONS)
+        _one_of("status", self.status, (*STATUSES, EVERY_STATUS))
+        if self.day is not None:
+            check_day(self.day)
+
+    def fits(self, record: Record) -> bool:
+        """Whether a record is meant."""
+        return (
+            (self.reason is None or self.reason in record.reasons)
+            and (self.category is None or self.category == record.product)
+            and (self.day is None or self.day == record.day)
+            and self.status in (EVERY_STATUS, record.status)
+        )
+
+
+@dataclass(frozen=True)
+class KeptWindow:
+    """What `keep_drifted` did.
+
+    Attributes:
+        day: The day.
+        category: The category.
+        images: Logged images of that category on that day.
+        new: Images that were not in the inbox before.
+        lost: Why single images could not be kept.
+        pruned: What left the inbox because it was full.
+    """
+
+    day: str
+    category: str
+    images: int
+    new: int
+    lost: tuple[str, ...]
+    pruned: Pruned
+
+
+def select(params: Params, selection: Selection) -> list[Record]:
+    """The records that `selection` means, by day and then by SHA-256."""
+    return [record for record in Inbox.of(params).records() if selection.fits(record)]
+
+
+def keep_drifted(
+    params: Params, day: str, category: str, *, model_version: str, reason: Reason = "drifted"
+) -> KeptWindow:
+    """Keep a day's images of one category for review, at most `review.window_images` of them.
+
+    Which ones follows from their hashes alone, so the same images are kept when this runs again.
+
+    Args:
+        params: The project.
+        day: A scored day.
+        category: As declared, or as predicted where the line declares none.
+        model_version: The version whose scores are noted.
+        reason: What the monitor found.
+
+    Raises:
+        UsageError: `day` is not a date.
+        NormscapeError: The log is damaged or the inbox cannot be written.
+    """
+    rows = read(score_log(params), days=day, model_version=model_version)
+    rows = rows[rows["error"].isna()]
+    product = rows["declared_category"].fillna(rows["predicted_category"])
+    window = rows[product == category].sort_values("sha256")
+    inbox, new, lost = Inbox.of(params), 0, []
+    for row in window.head(params.review.window_images).to_dict("records"):
+        try:
+            new += inbox.keep(_record(row, reason), params.root / str(row["path"]))
+        except DataError as error:
+            lost.append(str(error))
+    return KeptWindow(day, category, len(window), new, tuple(lost), inbox.prune())
+
+
+def _record(row: dict[Hashable, Any], reason: Reason) -> Record:
+    declared, p_declared = row["declared_category"], row["p_value_declared"]
+    flagged = bool(row["flagged"])
+    return Record(
+        sha256=str(row["sha256"]),
+        source=str(row["path"]),
+        day=str(row["day"]),
+        reasons=("flagged", reason) if flagged else (reason,),
+        declared=None if pd.isna(declared) else str(declared),
+        predicted=str(row["predicted_category"]),
+        score=float(row["score"]),
+        p_value=float(row["p_value_predicted"] if pd.isna(p_declared) else p_declared),
+        threshold=float(row["threshold"]),
+        model_version=str(row["model_version"]),
+    )
+
+
+def _one_of(what: str, value: str | None, known: Sequence[str]) -> None:
+    if value is not None and value not in known:
+        raise UsageError(f"--{what} is '{value}'; expected one of {', '.join(known)}")

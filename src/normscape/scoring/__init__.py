@@ -1,0 +1,1 @@
+"""A bundle and images become scores, anomaly maps, a score log, and an inbox for people."""

@@ -1,0 +1,291 @@
+"""Scoring a day's folder with a registered model: log, overlays and inbox, restartable."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from normscape.errors import DataError, NormscapeError, UsageError
+from normscape.params import Params
+from normscape.registry.bundle import Bundle
+from normscape.registry.store import LocalRegistry
+from normscape.scoring.inbox import Inbox, Pruned
+from normscape.scoring.log import SCHEMA, LogWriter, check_day
+from normscape.scoring.overlay import write_overlay
+from normscape.scoring.paths import overlay_path, score_lock, score_log
+from normscape.scoring.progress import progress_bar
+from normscape.scoring.record import Record
+from normscape.scoring.scorer import ImageScore, Scorer
+from normscape.scoring.source import LoadedImage, Source, list_day, load
+
+_COMMIT_SECONDS = 10.0
+_COMMIT_IMAGES = 512
+_WRITERS = 2
+
+
+@dataclass
+class ScoreSummary:
+    """What scoring one day did.
+
+    Attributes:
+        day: The day, YYYY-MM-DD.
+        model_version: The version that scored.
+        found: Images in the folder.
+        logged: New rows in the score log, unreadable images included.
+        skipped: Images whose bytes were in the log already (or twice in the folder).
+        flagged: New images above their threshold.
+        unknown: New images that may be of a product the model does not know.
+        errors: New images that could not be read, and why, by their logged path.
+        kept: Images that are new in the inbox.
+        pruned: What left the inbox because it was full.
+        lost: Why single images could not be put into the inbox.
+    """
+
+    day: str
+    model_version: str
+    found: int = 0
+    logged: int = 0
+    skipped: int = 0
+    flagged: int = 0
+    unknown: int = 0
+    errors: dict[str, str] = field(default_factory=dict)
+    kept: int = 0
+    pruned: Pruned = field(default_factory=Pruned)
+    lost: list[str] = field(default_factory=list)
+
+    def warnings(self, limit: int) -> list[str]:
+        """What a person should be told; `limit` is `review.max_images`."""
+        lines = [f"{path}: {error}" for path, error in self.errors.items()]
+        lines += [f"not kept for review: {reason}" for reason in self.lost]
+        full = self.pruned.warning(limit)
+        return [*lines, full] if full else lines
+
+
+def score_folder(
+    folder: Path,
+    params: Params,
+    *,
+    day: str | None = None,
+    alias: str = "production",
+    runtime: str | None = None,
+    precision: str | None = None,
+    progress: bool = True,
+) -> ScoreSummary:
+    """Score the images of one day's folder, laid out as `[category/]image`.
+
+    What is already in the log for this day and model version is not scored again, so an
+    interrupted run is finished by running it again, and two runs at once log nothing twice. An
+    image reaches the log only after its overlay and its place in the inbox are written.
+
+    Args:
+        folder: The day's folder; its name is the day unless `day` is given.
+        params: The project.
+        day: YYYY-MM-DD.
+        alias: An alias or a version of the registry.
+        runtime: Insist on this runtime; the bundle's when None.
+        precision: Insist on this precision; the bundle's when None.
+        progress: Whether to show a bar on standard error.
+
+    Raises:
+        UsageError: The folder, the day, the alias, the runtime or the precision is wrong.
+        NormscapeError: The bundle is damaged or cannot run here, or nothing can be written.
+    """
+    wanted = day_of(folder, day)
+    sources = list_day(folder, params.root)
+    version, bundle = open_version(params, alias)
+    scorer = Scorer.open(bundle, runtime=runtime, precision=precision)
+    run = _Run(params, scorer, wanted, version)
+    run.summary.found = len(sources)
+    with progress_bar(f"scoring {wanted} with {version}", len(sources), progress) as advance:
+        for count in run.score(sources):
+            advance(count)
+    return run.summary
+
+
+def day_of(folder: Path, day: str | None) -> str:
+    """The day that a folder's images belong to: `day`, else the folder's name.
+
+    Raises:
+        UsageError: Neither is a date.
+    """
+    if day is not None:
+        return check_day(day)
+    name = folder.resolve().name
+    try:
+        return check_day(name)
+    except UsageError:
+        raise UsageError(
+            f"the name of {folder} is not a day; name the folder like 2026-03-14 or give --day"
+        ) from None
+
+
+def open_registry(params: Params) -> LocalRegistry:
+    """The project's registry."""
+    root = params.registry.root
+    return LocalRegistry(params.state / "registry" if root is None else params.root / root)
+
+
+def open_version(params: Params, alias: str) -> tuple[str, Bundle]:
+    """The name and the verified bundle of an alias or version of the project's registry.
+
+    Raises:
+        UsageError: There is none.
+        NormscapeError: It is damaged.
+    """
+    registry = open_registry(params)
+    version = registry.resolve(alias)
+    return version, Bundle.load(registry.get(version))
+
+
+class _Run:
+    """One pass over a day: gathers rows and commits them when all they refer to is written."""
+
+    def __init__(self, params: Params, scorer: Scorer, day: str, version: str) -> None:
+        self.summary = ScoreSummary(day, version)
+        self._params = params
+        self._scorer = scorer
+        self._inbox = Inbox.of(params)
+        self._log = LogWriter(score_log(params), day, version, score_lock(params, day, version))
+        self._rows: list[dict[str, Any]] = []
+        self._writes: list[Future[bool]] = []
+        self._committed = time.monotonic()
+
+    def score(self, sources: Sequence[Source]) -> Iterator[int]:
+        """Score `sources`; yields how many images each step has dealt with."""
+        size = self._params.score.batch_size
+        batch: list[LoadedImage] = []
+        with ThreadPoolExecutor(_WRITERS, thread_name_prefix="write") as pool:
+            for image in load(sources, self._log.knows, ahead=2 * size):
+                if image.pixels is not None:
+                    batch.append(image)
+                    if len(batch) == size:
+                        self._score_batch(batch, pool)
+                        batch = []
+                elif image.error is not None:
+                    self._rows.append(self._row(image, image.error))
+                else:
+                    self.summary.skipped += 1
+                yield 1
+            if batch:
+                self._score_batch(batch, pool)
+            self._commit()
+
+    def _score_batch(self, batch: list[LoadedImage], pool: ThreadPoolExecutor) -> None:
+        for image, result in zip(batch, self._judge(batch), strict=True):
+            row = self._row(image, result)
+            self._rows.append(row)
+            if isinstance(result, ImageScore):
+                self._writes.append(pool.submit(self._write, image, result, row))
+        late = time.monotonic() - self._committed > _COMMIT_SECONDS
+        if late or len(self._rows) >= _COMMIT_IMAGES:
+            self._commit()
+
+    def _judge(self, batch: list[LoadedImage]) -> list[ImageScore | str]:
+        try:
+            return list(self._scores(batch))
+        except NormscapeError as error:
+            if len(batch) == 1:
+                return [str(error)]
+        return [self._judge([image])[0] for image in batch]
+
+    def _scores(self, batch: list[LoadedImage]) -> list[ImageScore]:
+        pixels = torch.cat([image.pixels for image in batch if image.pixels is not None])
+        return self._scorer.score_batch(pixels, [image.source.declared for image in batch])
+
+    def _reasons(self, row: dict[str, Any]) -> tuple[str, ...]:
+        remarkable = (("flagged", row["flagged"]), ("unknown", self._unknown(row)))
+        reasons = tuple(reason for reason, holds in remarkable if holds)
+        if not reasons and sampled(row["sha256"], self._params.score.random_sample):
+            return ("random",)
+        return reasons
+
+    def _write(self, image: LoadedImage, score: ImageScore, row: dict[str, Any]) -> bool:
+        """Overlay and inbox of one image; whether it is new in the inbox."""
+        sha256, summary = row["sha256"], self.summary
+        if score.flagged and image.picture is not None:
+            target = overlay_path(self._params, summary.model_version, summary.day, sha256)
+            location = self._scorer.calibration.categories[score.category].location
+            write_overlay(target, image.picture, score, location)
+        reasons = self._reasons(row)
+        if not reasons:
+            return False
+        record = Record(
+            sha256=sha256,
+            source=image.source.name,
+            day=summary.day,
+            reasons=reasons,
+            declared=score.declared,
+            predicted=score.predicted,
+            score=score.score,
+            p_value=score.p_value,
+            threshold=score.threshold,
+            model_version=summary.model_version,
+        )
+        try:
+            return self._inbox.keep(record, image.source.path)
+        except DataError as error:
+            summary.lost.append(str(error))
+            return False
+
+    def _row(self, image: LoadedImage, result: ImageScore | str) -> dict[str, Any]:
+        """One row of the score log: of a score, or of the reason why there is none."""
+        row: dict[str, Any] = dict.fromkeys(SCHEMA.names)
+        row |= {
+            "path": image.source.name,
+            "sha256": image.sha256,
+            "day": self.summary.day,
+            "declared_category": image.source.declared,
+            "flagged": False,
+            "model_version": self.summary.model_version,
+            "runtime": self._scorer.identity.runtime,
+            "precision": self._scorer.identity.precision,
+            "scored_at": datetime.datetime.now(datetime.UTC),
+        }
+        if image.statistics is not None:
+            row |= dataclasses.asdict(image.statistics)
+        if isinstance(result, str):
+            return row | {"error": result}
+        return row | {
+            "predicted_category": result.predicted,
+            "category_distance": result.category_distance,
+            "category_p_value": result.category_p_value,
+            "score": result.score,
+            "p_value_declared": result.p_value_declared,
+            "p_value_predicted": result.p_value_predicted,
+            "threshold": result.threshold,
+            "flagged": result.flagged,
+        }
+
+    def _commit(self) -> None:
+        summary = self.summary
+        summary.kept += sum(write.result() for write in self._writes)
+        self._writes = []
+        logged = self._log.append(self._rows)
+        summary.logged += len(logged)
+        summary.skipped += len(self._rows) - len(logged)
+        summary.flagged += sum(row["flagged"] for row in logged)
+        summary.unknown += sum(self._unknown(row) for row in logged)
+        summary.errors |= {row["path"]: row["error"] for row in logged if row["error"]}
+        self._rows = []
+        summary.pruned += self._inbox.prune()
+        self._committed = time.monotonic()
+
+    def _unknown(self, row: dict[str, Any]) -> bool:
+        if row["error"] is not None:
+            return False
+        declared = row["declared_category"]
+        stranger = declared is not None and declared not in self._scorer.known
+        return stranger or row["category_p_value"] < self._params.score.category_alpha
+
+
+def sampled(sha256: str, share: float) -> bool:
+    """Whether an image belongs to the random sample; the same image always gets the same answer."""
+    return int(sha256[:16], 16) < share * 2.0**64

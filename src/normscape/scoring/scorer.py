@@ -1,0 +1,190 @@
+"""A bundle made ready to judge images on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from normscape.backbones import Backbone, BackboneIdentity, load_identity, select_device
+from normscape.calibration.calibrator import Calibration
+from normscape.detectors.model import InspectionModel
+from normscape.errors import NormscapeError, UsageError
+from normscape.features.preprocess import to_batch
+from normscape.registry.bundle import Bundle
+
+
+@dataclass(frozen=True)
+class ImageScore:
+    """What the model says of one image.
+
+    Attributes:
+        score: Raw image score; higher is more anomalous.
+        map: `(S, S)` float32, the anomaly map in the same unit.
+        declared: The category the line gave, or None.
+        predicted: The known category that looks most alike.
+        category_distance: Distance to that category.
+        category_p_value: Small when the image belongs to no known category.
+        p_value_declared: Conformal p-value of the score among normal images of the declared
+            category; None when it is not declared or not known.
+        p_value_predicted: The same for the predicted category.
+        category: The category whose threshold was used: the declared one if known, else the
+            predicted one.
+        threshold: The raw score from which an image is flagged.
+    """
+
+    score: float
+    map: NDArray[np.float32]
+    declared: str | None
+    predicted: str
+    category_distance: float
+    category_p_value: float
+    p_value_declared: float | None
+    p_value_predicted: float
+    category: str
+    threshold: float
+
+    @property
+    def flagged(self) -> bool:
+        """Whether the score is above the threshold of `category`."""
+        return self.score > self.threshold
+
+    @property
+    def p_value(self) -> float:
+        """The p-value under `category`."""
+        declared = self.p_value_declared
+        return self.p_value_predicted if declared is None else declared
+
+
+class Scorer:
+    """Backbone, model and calibration of one bundle, on the runtime they were calibrated for."""
+
+    def __init__(
+        self, backbone: Backbone, model: InspectionModel, calibration: Calibration
+    ) -> None:
+        self._device = select_device()
+        self._backbone = backbone
+        self._model = model.to(self._device).eval()
+        self.calibration = calibration
+
+    @classmethod
+    def open(
+        cls, bundle: Bundle, *, runtime: str | None = None, precision: str | None = None
+    ) -> Scorer:
+        """Make a bundle ready to score.
+
+        Args:
+            bundle: A verified bundle.
+            runtime: Insist on this runtime; the bundle's when None.
+            precision: Insist on this precision; the bundle's when None.
+
+        Raises:
+            UsageError: Another runtime or precision than the bundle's was asked for.
+            NormscapeError: This machine cannot run the bundle's runtime, or the weights differ.
+        """
+        identity = bundle.identity
+        wanted = (runtime or identity.runtime, precision or identity.precision)
+        if wanted != (identity.runtime, identity.precision):
+            raise UsageError(
+                f"the bundle was calibrated on {identity.runtime} {identity.precision} and its "
+                f"thresholds do not carry over to {wanted[0]} {wanted[1]}; {_recalibrate(*wanted)}"
+            )
+        model, calibration = bundle.model, bundle.calibration
+        if missing := set(model.categories) - set(calibration.categories):
+            raise NormscapeError(
+                f"{bundle.folder}: the calibration lacks {', '.join(sorted(missing))}, which the "
+                "model knows; expected one threshold per category, use another version"
+            )
+        return cls(open_backbone(identity), model, calibration)
+
+    @property
+    def identity(self) -> BackboneIdentity:
+        """What the backbone is and how it runs."""
+        return self._backbone.identity
+
+    @property
+    def known(self) -> tuple[str, ...]:
+        """The categories that the model knows, in its order."""
+        return self._model.categories
+
+    def score(
+        self, images: Sequence[Image.Image], declared: Sequence[str | None] | None = None
+    ) -> list[ImageScore]:
+        """Score decoded RGB images of any size.
+
+        Args:
+            images: The images; all of them are in memory at once.
+            declared: The category of each that the line gives; None for all when left out.
+        """
+        if not images:
+            return []
+        return self.score_batch(to_batch(images), declared or [None] * len(images))
+
+    @torch.inference_mode()
+    def score_batch(self, pixels: torch.Tensor, declared: Sequence[str | None]) -> list[ImageScore]:
+        """Score one batch `(B, 3, S, S)` in [0, 1] whose images have `declared` categories.
+
+        Raises:
+            UsageError: `pixels` and `declared` differ in length.
+        """
+        if len(declared) != len(pixels):
+            raise UsageError(
+                f"{len(pixels)} images but {len(declared)} declared categories; expected one each"
+            )
+        maps = [level.to(self._device) for level in self._backbone(pixels)]
+        prediction = self._model(maps)
+        scores = prediction.score.double().cpu().numpy()
+        distances = prediction.category_distance.double().cpu().numpy()
+        grids = prediction.map.float().cpu().numpy()
+        predicted = [self.known[index] for index in prediction.category.tolist()]
+        used = [
+            name if name in self.known else guess
+            for name, guess in zip(declared, predicted, strict=True)
+        ]
+        p_used = self.calibration.p_value(scores, used)
+        p_predicted = self.calibration.p_value(scores, predicted)
+        p_category = self.calibration.category_p_value(distances)
+        return [
+            ImageScore(
+                score=float(scores[i]),
+                map=grids[i],
+                declared=declared[i],
+                predicted=predicted[i],
+                category_distance=float(distances[i]),
+                category_p_value=float(p_category[i]),
+                p_value_declared=float(p_used[i]) if declared[i] in self.known else None,
+                p_value_predicted=float(p_predicted[i]),
+                category=str(used[i]),
+                threshold=self.calibration.threshold(str(used[i])),
+            )
+            for i in range(len(declared))
+        ]
+
+
+def open_backbone(
+    identity: BackboneIdentity, runtime: str | None = None, precision: str | None = None
+) -> Backbone:
+    """Load the backbone of a bundle, on its own runtime and precision unless told otherwise.
+
+    Raises:
+        NormscapeError: This machine cannot run it, or its weights are not the recorded ones.
+    """
+    wanted = (runtime or identity.runtime, precision or identity.precision)
+    try:
+        backbone = load_identity(identity, runtime=wanted[0], precision=wanted[1])
+    except ImportError as error:
+        raise NormscapeError(
+            f"this machine cannot run {wanted[0]} {wanted[1]} ({error}); {_recalibrate()}"
+        ) from error
+    return backbone
+
+
+def _recalibrate(runtime: str = "RUNTIME", precision: str = "PRECISION") -> str:
+    return (
+        "to fit thresholds for another, without retraining, run "
+        f"`normscape recalibrate --runtime {runtime} --precision {precision}`"
+    )
