@@ -62,6 +62,7 @@ class ValidateParams(Section):
     min_train: Count = 8
     min_calibration: Count = 4
     min_test_normal: Annotated[int, Field(ge=0)] = 1
+    max_empty_mask_share: Share = 0.02
 
 
 class BackboneParams(Section):
@@ -205,6 +206,7 @@ class ReviewParams(Section):
 
     test_percent: Annotated[int, Field(ge=0, le=90)] = 25
     max_images: Count = 2000
+    window_images: Count = 500
 
 
 class Params(Section):
