@@ -105,7 +105,7 @@ def find_unknown(
         The verdict over all groups.
     """
     declared = window["declared_category"]
-    level, counted = _attainable(alpha, reference_images)
+    level, counted = strange_level(alpha, reference_images)
     groups = [
         _named(str(name), window[declared == name])
         for name in sorted(declared.dropna().unique())
@@ -141,6 +141,17 @@ def find_unknown(
     return UnknownVerdict(tuple(sorted(groups, key=lambda each: (not each.unknown, each.name))))
 
 
+def strange_level(alpha: float, reference_images: int) -> tuple[float, int]:
+    """The level of a single image as a multiple of 1/(n+1), and that multiple, k.
+
+    At least 1/(n+1): with n reference images no conformal p-value is smaller, so below n = 99 a
+    level of 0.01 would never be reached. An image is strange when its p-value is at most the
+    level (which lies a rounding error above k/(n+1)).
+    """
+    counted = max(1, math.floor(alpha * (reference_images + 1) + 1e-9))
+    return counted / (reference_images + 1) * (1 + 1e-9), counted
+
+
 def strange_count_p_value(
     strange: int, images: int, *, reference_images: int, counted: int, share: float
 ) -> float:
@@ -169,12 +180,6 @@ def strange_count_p_value(
     chance = stats.beta.ppf(quantiles, counted, reference_images + 1 - counted)
     rates = 1.0 - (1.0 - share) * (1.0 - chance)
     return float(np.mean(stats.binom.sf(strange - 1, images, rates)))
-
-
-def _attainable(alpha: float, reference_images: int) -> tuple[float, int]:
-    """The level as a multiple of 1/(n+1), at least one: no p-value is smaller than that."""
-    counted = max(1, math.floor(alpha * (reference_images + 1) + 1e-9))
-    return counted / (reference_images + 1) * (1 + 1e-9), counted
 
 
 def _named(name: str, rows: pd.DataFrame) -> UnknownGroup:

@@ -1,0 +1,1 @@
+"""WHAT is watched: the comparison with the reference, the alerts and the pages that show both."""
