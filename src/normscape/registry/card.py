@@ -7,6 +7,8 @@ from typing import Any
 
 import pandas as pd
 
+from normscape.calibration.calibrator import Calibration
+from normscape.data.manifest import category_counts
 from normscape.params import Params
 from normscape.registry.gate import GateDecision, Metrics
 
@@ -37,14 +39,16 @@ _LIMITATIONS = """\
   recalibrated or trained again.
 - Defects much smaller than one part in {side} of the image's side may vanish when the image is
   reduced to {input} x {input} pixels.
-- With n calibration images of a category, no false-positive rate below about 1/(n + 1) can be set
-  from that category alone; see the numbers above.
+- A false-positive rate below the smallest attainable one above cannot be set: there are too few
+  calibration images.
 - The metrics describe the defects in the test set; other kinds may be found better or worse.
 """
 
 
 def model_card(
+    *,
     metrics: Metrics,
+    calibration: Calibration,
     manifest: pd.DataFrame,
     decision: GateDecision,
     provenance: Mapping[str, Any],
@@ -54,6 +58,7 @@ def model_card(
 
     Args:
         metrics: The content of `metrics.json`.
+        calibration: The thresholds.
         manifest: The rows of `manifest.parquet`.
         decision: The gate's.
         provenance: The content of `provenance.json`.
@@ -64,30 +69,24 @@ def model_card(
         ("Intended use", _INTENDED),
         ("Categories and images", _images(manifest)),
         ("Measured on the test images", _measured(metrics)),
+        ("Thresholds", _thresholds(calibration)),
         ("False positives among normal test images", _false_positives(metrics, params)),
         ("Gate", _gate(decision)),
         ("Limitations", limits),
         ("Made from", _made_from(provenance, params)),
     ]
-    credits = _credits(params)
+    known = set(manifest["category"])
+    credits = [f"{name}: {text}" for name, text in params.evaluate.credits.items() if name in known]
     if credits:
-        sections.append(("Licences of the images", credits))
+        sections.append(("Credits and licences of the images", _bullets(credits)))
     body = "\n".join(f"## {title}\n\n{text.strip()}\n" for title, text in sections)
     return f"# Model card\n\n{body}"
 
 
 def _images(manifest: pd.DataFrame) -> str:
-    rows = []
-    for category, group in manifest.groupby("category", sort=True):
-        normal = group["label"] == 0
-        counts = [
-            (group["split"] == "train").sum(),
-            (group["split"] == "calibration").sum(),
-            ((group["split"] == "test") & normal).sum(),
-            ((group["split"] == "test") & ~normal).sum(),
-        ]
-        rows.append([str(category), *(str(int(count)) for count in counts)])
-    return _table(["category", "train", "calibration", "test normal", "test anomalous"], rows)
+    header = ["category", "train", "calibration", "test normal", "test anomalous"]
+    rows = category_counts(manifest).itertuples(index=False)
+    return _table(header, [[str(value) for value in row] for row in rows])
 
 
 def _measured(metrics: Metrics) -> str:
@@ -101,6 +100,25 @@ def _values(figures: Mapping[str, Any]) -> list[str]:
     return [f"{figures[key]:.3f}" if key in figures else "-" for key in _METRICS]
 
 
+def _thresholds(calibration: Calibration) -> str:
+    header = ["category", "calibration images", "threshold", "set for", "smallest attainable"]
+    rows = [
+        [
+            name,
+            str(found.images),
+            f"{found.threshold:.4f}",
+            f"{found.target:.4f}",
+            f"{found.attainable_pooled:.4f} ({found.attainable_alone:.4f} alone)",
+        ]
+        for name, found in calibration.categories.items()
+    ]
+    text = (
+        f"Asked for: a false-positive rate of {calibration.target_fpr:.4f}, with features from "
+        f"{calibration.runtime} in {calibration.precision}.\n\n{_table(header, rows)}"
+    )
+    return text + (f"\n\n{_bullets(calibration.warnings)}" if calibration.warnings else "")
+
+
 def _false_positives(metrics: Metrics, params: Params) -> str:
     rows = []
     for name, figures in metrics["categories"].items():
@@ -108,9 +126,8 @@ def _false_positives(metrics: Metrics, params: Params) -> str:
         if rate is not None:
             shown = f"{rate['rate']:.3f} ({rate['low']:.3f} to {rate['high']:.3f})"
             rows.append([name, f"{rate['flagged']} of {rate['images']}", shown])
-    text = f"The thresholds ask for {params.calibrate.target_fpr:.3f}.\n\n"
     header = ["category", "flagged", f"rate ({params.evaluate.confidence:.0%} interval)"]
-    return text + _table(header, rows)
+    return _table(header, rows)
 
 
 def _gate(decision: GateDecision) -> str:
@@ -131,10 +148,6 @@ def _made_from(provenance: Mapping[str, Any], params: Params) -> str:
             f"packages: {packages}",
         ]
     )
-
-
-def _credits(params: Params) -> str:
-    return _bullets(getattr(params.evaluate, "credits", ()))
 
 
 def _bullets(lines: Iterable[str]) -> str:

@@ -27,6 +27,7 @@ from pathlib import Path
 
 from normscape.errors import NormscapeError, UsageError
 from normscape.files import exclusive_lock, unwritable
+from normscape.params import Params
 from normscape.registry import durable
 from normscape.registry.bundle import INDEX, Bundle
 from normscape.registry.contract import (
@@ -35,6 +36,7 @@ from normscape.registry.contract import (
     AliasState,
     AuditEntry,
     History,
+    Registry,
     check_alias,
     check_movable,
     check_reason,
@@ -277,6 +279,12 @@ class LocalRegistry:
                 f"{path} is damaged ({error}); restore it, or remove it and promote a version anew"
             ) from None
         return AliasState(entry.after, entry.generation, trail), entry
+
+
+def open_registry(params: Params) -> Registry:
+    """The registry that `params.yaml` names."""
+    root = params.registry.root
+    return LocalRegistry(params.state / "registry" if root is None else params.root / root)
 
 
 def _number(version: str) -> int:

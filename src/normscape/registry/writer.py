@@ -8,9 +8,10 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import yaml
 
+from normscape.calibration.calibrator import Calibration
+from normscape.data.manifest import read_manifest
 from normscape.errors import UsageError
 from normscape.files import atomic_folder, read_json, unwritable, write_json
 from normscape.params import Params
@@ -45,7 +46,7 @@ def write_bundle(target: Path, params: Params, code: CodeState, decision: GateDe
         NormscapeError: `target` cannot be written.
     """
     lock = _current_lock(params)
-    rows = _manifest(params)
+    rows = read_manifest(params.artifacts / "manifest.parquet")
     images = {
         split: sorted(rows.loc[rows["split"] == split, "sha256"])
         for split in ("train", "calibration")
@@ -64,7 +65,16 @@ def write_bundle(target: Path, params: Params, code: CodeState, decision: GateDe
         write_json(folder / "provenance.json", provenance)
         write_json(folder / "gate.json", decision.as_dict())
         metrics = read_json(folder / "metrics.json")
-        card = model_card(metrics, rows, decision, provenance, params)
+        calibration = Calibration.load(folder / "calibration.json")
+        _check_same_run(read_json(folder / "model.json")["categories"], calibration, params)
+        card = model_card(
+            metrics=metrics,
+            calibration=calibration,
+            manifest=rows,
+            decision=decision,
+            provenance=provenance,
+            params=params,
+        )
         (folder / "model_card.md").write_text(card, encoding="utf-8")
         seal(folder)
 
@@ -115,10 +125,12 @@ def _lookup(content: Any, dotted: str) -> Any:
     return content
 
 
-def _manifest(params: Params) -> pd.DataFrame:
-    from normscape.data.manifest import read_manifest
-
-    return read_manifest(params.artifacts / "manifest.parquet")
+def _check_same_run(known: list[str], calibration: Calibration, params: Params) -> None:
+    if sorted(known) != sorted(calibration.categories):
+        raise UsageError(
+            f"the model in {params.artifacts} knows {', '.join(sorted(known))}, but its "
+            f"calibration {', '.join(sorted(calibration.categories))}; run dvc repro"
+        )
 
 
 def _copy(source: Path, target: Path) -> None:
