@@ -1,0 +1,189 @@
+"""Measuring a model on test images: for the evaluate stage and for a champion scored again."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from normscape.calibration.calibrator import Calibration
+from normscape.data.images import read_mask
+from normscape.detectors.model import InspectionModel
+from normscape.detectors.predict import predict
+from normscape.errors import DataError
+from normscape.evaluation.pixels import PixelRankings
+from normscape.evaluation.ranking import Ranking, Rankings, rank
+from normscape.evaluation.summary import summarise
+from normscape.features.store import FeatureStore
+from normscape.params import Params
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What was measured.
+
+    Attributes:
+        metrics: The content of `metrics.json` (see `normscape.evaluation.summary`).
+        scores: One row per image, sorted by path: path, sha256, category, label, defect_type,
+            score (raw), predicted_category, category_distance, category_p_value, and for the
+            declared and the predicted category: p_value_*, threshold_* and flagged_* (null for a
+            declared category that was not calibrated).
+        images: Rankings of image scores.
+        pixels: Rankings of map pixels, of the categories that have masks.
+    """
+
+    metrics: dict[str, Any]
+    scores: pd.DataFrame
+    images: Rankings = field(repr=False)
+    pixels: Rankings = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What the model says of one image.
+
+    Attributes:
+        score: Raw image score.
+        map: `(S, S)` raw anomaly map.
+        category: The predicted category.
+        distance: Its category distance.
+    """
+
+    score: float
+    map: NDArray[np.float32]
+    category: str
+    distance: float
+
+
+def evaluate(  # noqa: PLR0917 - six different things
+    model: InspectionModel,
+    calibration: Calibration,
+    store: FeatureStore,
+    manifest_rows: pd.DataFrame,
+    data: Path,
+    params: Params,
+) -> Evaluation:
+    """Score images and measure; maps are streamed, never all in memory (see `PixelRankings`).
+
+    Args:
+        model: The inspection model; it never sees a declared category.
+        calibration: Its calibration, on the same runtime and precision as the features.
+        store: Holds the features of all the images.
+        manifest_rows: The rows of the manifest to measure on, of any categories.
+        data: The folder that their paths are relative to.
+        params: `evaluate`, `features.batch_size` and `state` (for a temporary file) are used.
+
+    Returns:
+        The evaluation; the same inputs give the same one.
+
+    Raises:
+        DataError: There are no images, or a category has masks for some of its defects only.
+        NormscapeError: A score is not finite.
+    """
+    rows = manifest_rows.sort_values("path").reset_index(drop=True)
+    if rows.empty:
+        raise DataError("evaluation: no test images; expected at least one, check the manifest")
+    masked = _categories_with_masks(rows)
+    records = rows.to_dict("records")
+    # Equal images under several paths share one prediction.
+    places = rows.groupby("sha256").indices
+    found: dict[str, tuple[float, str, float]] = {}
+    with PixelRankings(params.state) as collected:
+        for sha, one in score_images(model, store, rows["sha256"], params.features.batch_size):
+            found[sha] = (one.score, one.category, one.distance)
+            for place in places[sha]:
+                row = records[place]
+                if row["category"] in masked:
+                    collected.add(row["category"], one.map, _mask(row, data, len(one.map)))
+        pixels = Rankings(*collected.rank())
+    scores = _decide(_score_table(rows, found), calibration)
+    images = _rank_images(scores)
+    metrics = summarise(scores, images, pixels, params.evaluate)
+    return Evaluation(metrics, scores, images, pixels)
+
+
+def score_images(
+    model: InspectionModel, store: FeatureStore, hashes: pd.Series[str], batch_size: int
+) -> Iterator[tuple[str, Scored]]:
+    """Yield the hash and the prediction of each distinct image, in order of first appearance."""
+    distinct = list(dict.fromkeys(hashes))
+    for names, batch in predict(model, store, distinct, batch_size, progress=True):
+        maps = batch.map.cpu().numpy()
+        for index, sha in enumerate(names):
+            yield (
+                sha,
+                Scored(
+                    score=float(batch.score[index]),
+                    map=maps[index],
+                    category=model.categories[int(batch.category[index])],
+                    distance=float(batch.category_distance[index]),
+                ),
+            )
+
+
+def _categories_with_masks(rows: pd.DataFrame) -> set[str]:
+    anomalous = rows[rows["label"] == 1]
+    masked = set(anomalous.loc[anomalous["mask"].notna(), "category"])
+    without = anomalous[anomalous["category"].isin(masked) & anomalous["mask"].isna()]
+    if len(without):
+        raise DataError(
+            f"evaluation: {len(without)} anomalous images have no mask though others of their "
+            f"category do, such as {without['path'].iloc[0]}; add their masks or remove all masks "
+            "of the category"
+        )
+    return masked
+
+
+def _mask(row: dict[Hashable, Any], data: Path, size: int) -> NDArray[np.bool_] | None:
+    return read_mask(data / row["mask"], size) if row["label"] else None
+
+
+def _score_table(rows: pd.DataFrame, found: dict[str, tuple[float, str, float]]) -> pd.DataFrame:
+    score, category, distance = zip(*(found[sha] for sha in rows["sha256"]), strict=True)
+    return rows[["path", "sha256", "category", "label", "defect_type"]].assign(
+        score=np.asarray(score, dtype=np.float32),
+        predicted_category=pd.array(category, dtype="str"),
+        category_distance=np.asarray(distance, dtype=np.float32),
+    )
+
+
+def _decide(scores: pd.DataFrame, calibration: Calibration) -> pd.DataFrame:
+    known = scores["category"].isin(list(calibration.categories)).to_numpy()
+    columns: dict[str, Any] = {
+        "category_p_value": calibration.category_p_value(scores["category_distance"])
+    }
+    for name, judged, where in (
+        ("declared", scores["category"], known),
+        ("predicted", scores["predicted_category"], np.ones(len(scores), dtype=bool)),
+    ):
+        values = scores.loc[where, "score"].to_numpy()
+        categories = judged[where].tolist()
+        p_value, threshold = np.full((2, len(scores)), np.nan)
+        p_value[where] = calibration.p_value(values, categories)
+        threshold[where] = [calibration.threshold(category) for category in categories]
+        flagged = pd.array([None] * len(scores), dtype="boolean")
+        flagged[where] = calibration.flagged(values, categories)
+        columns[f"p_value_{name}"] = p_value
+        columns[f"threshold_{name}"] = threshold
+        columns[f"flagged_{name}"] = flagged
+    return scores.assign(**columns)
+
+
+def _rank_images(scores: pd.DataFrame) -> Rankings:
+    found = {str(name): _rank_group(group) for name, group in scores.groupby("category")}
+    return Rankings(
+        categories={name: ranking for name, ranking in found.items() if ranking is not None},
+        pooled=_rank_group(scores),
+    )
+
+
+def _rank_group(group: pd.DataFrame) -> Ranking | None:
+    values, labels = group["score"].to_numpy(), group["label"].to_numpy()
+    if not {0, 1} <= set(labels.tolist()):
+        return None
+    return rank(values[labels == 1], values[labels == 0])
