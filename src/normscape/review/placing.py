@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import os
 import re
 from collections import defaultdict
@@ -81,12 +80,21 @@ class DataFolder:
             if (self.root / path).is_file() and sha256_file(self.root / path) == sha256
         )
 
+    def has_masks(self, category: str) -> bool:
+        """Whether a category has any mask: validation then asks for one per labelled defect."""
+        folder = self.root / category / "ground_truth"
+        return any(is_image_name(path.name) for path in folder.rglob("*"))
+
+    def mask_path(self, path: str) -> str:
+        """Where the mask of a labelled defect belongs: POSIX path relative to the data folder."""
+        image = PurePosixPath(path)
+        mask = f"{image.stem}_mask.png"
+        return f"{image.parts[0]}/ground_truth/{image.parent.name}/{mask}"
+
     def mask_of(self, path: str) -> str | None:
         """The mask of a labelled defect, if somebody has drawn one: POSIX path, or None."""
-        image = PurePosixPath(path)
-        folder = self.root / image.parts[0] / "ground_truth" / image.parent.name
-        mask = next(folder.glob(f"{glob.escape(image.stem)}_mask.*"), None)
-        return mask.relative_to(self.root).as_posix() if mask else None
+        mask = self.mask_path(path)
+        return mask if (self.root / mask).is_file() else None
 
     def _group(self, name: str, sha256: str) -> str:
         return group_of(name, sha256, self._pattern, None)

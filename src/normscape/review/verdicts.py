@@ -95,10 +95,12 @@ def judge(
             _plan(inbox, data, inbox.get(record.sha256) or record, verdict, change)
             for record in records
         ]
-        for step in steps:
-            if step.changed:
-                _carry_out(inbox, data, step)
-    return [Outcome(step.after, step.changed, step.note) for step in steps]
+        return [
+            Outcome(_carry_out(inbox, data, step), True, step.note)
+            if step.changed
+            else Outcome(step.before, False)
+            for step in steps
+        ]
 
 
 def _plan(inbox: Inbox, data: DataFolder, record: Record, verdict: Verdict, change: bool) -> _Step:
@@ -131,8 +133,19 @@ def _plan(inbox: Inbox, data: DataFolder, record: Record, verdict: Verdict, chan
     if found and after.file is not None:
         after = dataclasses.replace(after, file=found[0])
         return _Step(record, after, f"already in the data as {found[0]}")
-    mask = data.mask_of(record.file) if record.file and record.defect_type else None
-    return _Step(record, after, f"its mask {mask} stays; move or remove it" if mask else None)
+    return _Step(record, after, _mask_note(data, record, after))
+
+
+def _mask_note(data: DataFolder, before: Record, after: Record) -> str | None:
+    left = data.mask_of(before.file) if before.file and before.defect_type else None
+    if left is not None:
+        return f"its mask {left} stays; move or remove it"
+    if after.file and after.defect_type and data.has_masks(str(after.category)):
+        return (
+            f"{after.category} has masks, so draw one for this defect before training: "
+            f"{data.mask_path(after.file)}"
+        )
+    return None
 
 
 def _category(record: Record, verdict: Verdict) -> str:
@@ -206,7 +219,7 @@ def _accept(found: str, verdict: Verdict, category: str, record: Record) -> None
         )
 
 
-def _carry_out(inbox: Inbox, data: DataFolder, step: _Step) -> None:
+def _carry_out(inbox: Inbox, data: DataFolder, step: _Step) -> Record:
     before, after = step.before, step.after
     held = _holder(inbox, data, before)
     old = data.root / before.file if before.file else None
@@ -216,15 +229,15 @@ def _carry_out(inbox: Inbox, data: DataFolder, step: _Step) -> None:
         _put(held, inbox.root / after.sha256 / f"image{held.suffix}", None, after.sha256)
     if after.file is None and old is not None:
         _unlink(old)
-    inbox.update(
-        after.event(
-            after.status,
-            by=_user(),
-            category=after.category,
-            defect_type=after.defect_type,
-            file=after.file,
-        )
+    judged = after.event(
+        after.status,
+        by=_user(),
+        category=after.category,
+        defect_type=after.defect_type,
+        file=after.file,
     )
+    inbox.update(judged)
+    return judged
 
 
 def _put(held: Path, target: Path, old: Path | None, sha256: str) -> None:

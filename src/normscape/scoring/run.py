@@ -16,7 +16,7 @@ import torch
 from normscape.errors import DataError, NormscapeError, UsageError
 from normscape.params import Params
 from normscape.registry.bundle import Bundle
-from normscape.registry.store import LocalRegistry
+from normscape.registry.store import open_registry
 from normscape.scoring.inbox import Inbox, Pruned
 from normscape.scoring.log import SCHEMA, LogWriter, check_day
 from normscape.scoring.overlay import write_overlay
@@ -101,7 +101,7 @@ def score_folder(
     wanted = day_of(folder, day)
     sources = list_day(folder, params.root)
     version, bundle = open_version(params, alias)
-    scorer = Scorer.open(bundle, runtime=runtime, precision=precision)
+    scorer = Scorer.open(bundle, runtime=runtime, precision=precision, root=params.root)
     run = _Run(params, scorer, wanted, version)
     run.summary.found = len(sources)
     with progress_bar(f"scoring {wanted} with {version}", len(sources), progress) as advance:
@@ -125,12 +125,6 @@ def day_of(folder: Path, day: str | None) -> str:
         raise UsageError(
             f"the name of {folder} is not a day; name the folder like 2026-03-14 or give --day"
         ) from None
-
-
-def open_registry(params: Params) -> LocalRegistry:
-    """The project's registry."""
-    root = params.registry.root
-    return LocalRegistry(params.state / "registry" if root is None else params.root / root)
 
 
 def open_version(params: Params, alias: str) -> tuple[str, Bundle]:
@@ -163,7 +157,9 @@ class _Run:
         size = self._params.score.batch_size
         batch: list[LoadedImage] = []
         with ThreadPoolExecutor(_WRITERS, thread_name_prefix="write") as pool:
-            for image in load(sources, self._log.knows, ahead=2 * size):
+            for image in load(
+                sources, self._scorer.identity.input_size, self._log.knows, ahead=2 * size
+            ):
                 if image.pixels is not None:
                     batch.append(image)
                     if len(batch) == size:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from normscape.backbones import Backbone, BackboneIdentity, load_identity, select_device
+from normscape.backbones.runtime import resolve
 from normscape.calibration.calibrator import Calibration
 from normscape.detectors.model import InspectionModel
 from normscape.errors import NormscapeError, UsageError
@@ -73,7 +75,12 @@ class Scorer:
 
     @classmethod
     def open(
-        cls, bundle: Bundle, *, runtime: str | None = None, precision: str | None = None
+        cls,
+        bundle: Bundle,
+        *,
+        runtime: str | None = None,
+        precision: str | None = None,
+        root: Path = Path(),
     ) -> Scorer:
         """Make a bundle ready to score.
 
@@ -81,17 +88,19 @@ class Scorer:
             bundle: A verified bundle.
             runtime: Insist on this runtime; the bundle's when None.
             precision: Insist on this precision; the bundle's when None.
+            root: The folder that a weights file is relative to.
 
         Raises:
             UsageError: Another runtime or precision than the bundle's was asked for.
             NormscapeError: This machine cannot run the bundle's runtime, or the weights differ.
         """
         identity = bundle.identity
-        wanted = (runtime or identity.runtime, precision or identity.precision)
-        if wanted != (identity.runtime, identity.precision):
+        own = (identity.runtime, identity.precision)
+        if (runtime or own[0], precision or own[1]) != own:
+            asked = [name for name in (runtime, precision) if name]
             raise UsageError(
-                f"the bundle was calibrated on {identity.runtime} {identity.precision} and its "
-                f"thresholds do not carry over to {wanted[0]} {wanted[1]}; {_recalibrate(*wanted)}"
+                f"the model's thresholds hold for {own[0]} in {own[1]} and do not carry over to "
+                f"{' in '.join(asked)}; {_recalibrate(runtime, precision)}"
             )
         model, calibration = bundle.model, bundle.calibration
         if missing := set(model.categories) - set(calibration.categories):
@@ -99,7 +108,7 @@ class Scorer:
                 f"{bundle.folder}: the calibration lacks {', '.join(sorted(missing))}, which the "
                 "model knows; expected one threshold per category, use another version"
             )
-        return cls(open_backbone(identity), model, calibration)
+        return cls(_open_backbone(identity, root), model, calibration)
 
     @property
     def identity(self) -> BackboneIdentity:
@@ -122,7 +131,8 @@ class Scorer:
         """
         if not images:
             return []
-        return self.score_batch(to_batch(images), declared or [None] * len(images))
+        pixels = to_batch(images, self.identity.input_size)
+        return self.score_batch(pixels, declared or [None] * len(images))
 
     @torch.inference_mode()
     def score_batch(self, pixels: torch.Tensor, declared: Sequence[str | None]) -> list[ImageScore]:
@@ -165,26 +175,22 @@ class Scorer:
         ]
 
 
-def open_backbone(
-    identity: BackboneIdentity, runtime: str | None = None, precision: str | None = None
-) -> Backbone:
-    """Load the backbone of a bundle, on its own runtime and precision unless told otherwise.
-
-    Raises:
-        NormscapeError: This machine cannot run it, or its weights are not the recorded ones.
-    """
-    wanted = (runtime or identity.runtime, precision or identity.precision)
+def _open_backbone(identity: BackboneIdentity, root: Path) -> Backbone:
     try:
-        backbone = load_identity(identity, runtime=wanted[0], precision=wanted[1])
-    except ImportError as error:
+        resolve(identity.runtime, identity.precision)
+    except (UsageError, ImportError) as error:
+        best = resolve("auto", "auto")[0]
         raise NormscapeError(
-            f"this machine cannot run {wanted[0]} {wanted[1]} ({error}); {_recalibrate()}"
+            f"the model's thresholds hold for {identity.runtime} in {identity.precision}, which "
+            f"this machine cannot run ({error}), and do not carry over; {_recalibrate(best, None)}"
         ) from error
-    return backbone
-
-
-def _recalibrate(runtime: str = "RUNTIME", precision: str = "PRECISION") -> str:
-    return (
-        "to fit thresholds for another, without retraining, run "
-        f"`normscape recalibrate --runtime {runtime} --precision {precision}`"
+    return load_identity(
+        identity, runtime=identity.runtime, precision=identity.precision, root=root
     )
+
+
+def _recalibrate(runtime: str | None, precision: str | None) -> str:
+    options = (f" --runtime {runtime}" if runtime else "") + (
+        f" --precision {precision}" if precision else ""
+    )
+    return f"to fit new ones without training again, run `normscape recalibrate{options}`"

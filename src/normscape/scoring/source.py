@@ -113,12 +113,13 @@ def _list_category(folder: Path, root: Path) -> list[Source]:
 
 
 def load(
-    sources: Sequence[Source], skip: Callable[[str], bool], ahead: int
+    sources: Sequence[Source], size: int, skip: Callable[[str], bool], ahead: int
 ) -> Iterator[LoadedImage]:
     """Read images in the background and yield them in the order of `sources`.
 
     Args:
         sources: What to read.
+        size: Pixels per side of what the backbone takes.
         skip: Says of a SHA-256 whether the image need not be decoded.
         ahead: How many images may be ready before they are asked for; bounds the memory.
     """
@@ -127,7 +128,7 @@ def load(
         waiting: deque[Future[LoadedImage]] = deque()
         try:
             for source in sources:
-                waiting.append(pool.submit(_load_one, source, skip))
+                waiting.append(pool.submit(_load_one, source, size, skip))
                 if len(waiting) > ahead:
                     yield waiting.popleft().result()
             while waiting:
@@ -137,7 +138,7 @@ def load(
                 future.cancel()
 
 
-def _load_one(source: Source, skip: Callable[[str], bool]) -> LoadedImage:
+def _load_one(source: Source, size: int, skip: Callable[[str], bool]) -> LoadedImage:
     try:
         content = source.path.read_bytes()
     except OSError as error:
@@ -150,6 +151,6 @@ def _load_one(source: Source, skip: Callable[[str], bool]) -> LoadedImage:
     except DataError as error:
         return LoadedImage(source, sha256, error=str(error))
     statistics = image_statistics(image)
-    pixels = to_batch([image])
+    pixels = to_batch([image], size)
     image.thumbnail((PICTURE_SIDE, PICTURE_SIDE))
     return LoadedImage(source, sha256, pixels, image, statistics)
