@@ -108,11 +108,16 @@ def evaluate(  # noqa: PLR0917 - six different things
 
 
 def score_images(
-    model: InspectionModel, store: FeatureStore, hashes: pd.Series[str], batch_size: int
+    model: InspectionModel,
+    store: FeatureStore,
+    hashes: pd.Series[str],
+    batch_size: int,
+    *,
+    progress: bool = True,
 ) -> Iterator[tuple[str, Scored]]:
     """Yield the hash and the prediction of each distinct image, in order of first appearance."""
     distinct = list(dict.fromkeys(hashes))
-    for names, batch in predict(model, store, distinct, batch_size, progress=True):
+    for names, batch in predict(model, store, distinct, batch_size, progress=progress):
         maps = batch.map.cpu().numpy()
         for index, sha in enumerate(names):
             yield (
