@@ -9,12 +9,24 @@ import numpy as np
 import pandas as pd
 import yaml
 
+from normscape.backbones import BackboneIdentity
 from normscape.calibration.calibrator import fit_calibration
 from normscape.data.manifest import write_manifest
 from normscape.files import write_json
 from normscape.params import CalibrateParams, Params, load_params
 
 CATEGORIES = ("bolt", "nut")
+IDENTITY = BackboneIdentity(
+    name="tf_efficientnet_lite2",
+    weights="package",
+    weights_sha256="e" * 64,
+    input_size=256,
+    levels=(2, 3),
+    mean=(0.5, 0.5, 0.5),
+    std=(0.5, 0.5, 0.5),
+    runtime="torch",
+    precision="fp32",
+)
 SPLITS = ("train",) * 10 + ("calibration",) * 8 + ("test",) * 10
 PARAMS = """\
 evaluate:
@@ -22,10 +34,6 @@ evaluate:
 gate:
   min_mean_image_auroc: 0.7
 """
-
-
-class Runs:
-    runtime, precision = "torch", "fp32"
 
 
 def git(folder: Path, *arguments: str) -> None:
@@ -90,11 +98,11 @@ def make_project(root: Path, *, auroc: float = 0.9) -> Params:
         (params.artifacts / stage).mkdir()
     (params.artifacts / "detector" / "model.safetensors").write_bytes(os.urandom(5000))
     write_json(params.artifacts / "detector" / "model.json", {"categories": list(CATEGORIES)})
-    write_json(params.artifacts / "features" / "backbone.json", {"name": "lite2"})
+    write_json(params.artifacts / "features" / "backbone.json", IDENTITY.as_dict())
     calibration_folder = params.artifacts / "calibration"
     names = [name for name in CATEGORIES for _ in range(8)]
     scores = np.random.default_rng(0).gamma(9, 1, len(names))
-    calibration = fit_calibration(scores, names, scores, CalibrateParams(target_fpr=0.2), Runs())
+    calibration = fit_calibration(scores, names, scores, CalibrateParams(target_fpr=0.2), IDENTITY)
     calibration.save(calibration_folder / "calibration.json")
     reference = pd.DataFrame({"category": names, "score": scores.astype(np.float32)})
     reference.to_parquet(calibration_folder / "reference.parquet", index=False)

@@ -1,0 +1,264 @@
+"""`normscape models …`: the model registry on the command line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from normscape.errors import GateError, NormscapeError
+
+if TYPE_CHECKING:
+    from normscape.params import Params
+    from normscape.registry.bundle import Bundle
+    from normscape.registry.contract import Registry
+
+models_app = typer.Typer(
+    no_args_is_help=True, help="Versions of the model: list, compare, promote, roll back."
+)
+
+ParamsFile = Annotated[Path, typer.Option("--params", help="The parameter file.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+Reason = Annotated[str, typer.Option("--reason", help="Why, for the audit log.")]
+AllowDirty = Annotated[
+    bool, typer.Option("--allow-dirty", help="Accept a checkout with uncommitted changes.")
+]
+DEFAULT_PARAMS = Path("params.yaml")
+_LOG_WIDTH = 160
+
+
+@models_app.command("list")
+def list_models(params: ParamsFile = DEFAULT_PARAMS, as_json: AsJson = False) -> None:
+    """List all versions with their aliases, their gate's decision and their figures."""
+    _, registry = _open(params)
+    aliases = registry.aliases()
+    rows = [_row(registry, version, aliases) for version in registry.versions()]
+    if as_json:
+        _print_json(rows)
+        return
+    header = ("version", "made", "alias", "gate", "I-AUROC", "categories", "data", "code")
+    _print_table(header, [_cells(row) for row in rows], empty="no version yet")
+
+
+@models_app.command()
+def show(
+    name: Annotated[str, typer.Argument(help="A version or an alias.")] = "production",
+    params: ParamsFile = DEFAULT_PARAMS,
+    as_json: AsJson = False,
+) -> None:
+    """Show one version: what it was made from, its metrics, and the gate's reasons."""
+    from normscape.registry.bundle import Bundle
+
+    _, registry = _open(params)
+    version = registry.resolve(name)
+    bundle = Bundle.load(registry.get(version))
+    content = {
+        **_row(registry, version, registry.aliases()),
+        "path": str(bundle.folder),
+        "content_id": bundle.content_id,
+        "backbone": bundle.identity.as_dict(),
+        "packages": bundle.provenance.packages,
+        "champion": bundle.gate.champion,
+        "explanation": bundle.gate.explain(),
+        "metrics": bundle.metrics,
+    }
+    if as_json:
+        _print_json(content)
+        return
+    shown = ("version", "made", "aliases", "data", "code", "path", "content_id", "champion")
+    _print_table(("", ""), [(key, _text(content[key])) for key in shown])
+    _print_metrics(bundle)
+    _print_lines(bundle.gate.explain())
+
+
+@models_app.command()
+def publish(
+    reason: Reason = "published by hand",
+    allow_dirty: AllowDirty = False,
+    promote: Annotated[
+        bool, typer.Option("--promote/--no-promote", help="Move production to it, if it may.")
+    ] = True,
+    params: ParamsFile = DEFAULT_PARAMS,
+    as_json: AsJson = False,
+) -> None:
+    """Gate, bundle and register the trained model, and promote it; exit 1 if it may not be."""
+    from normscape.registry.publish import publish as publish_model
+
+    loaded, _ = _open(params)
+    result = publish_model(loaded, reason=reason, allow_dirty=allow_dirty, promote=promote)
+    if as_json:
+        _print_json({**asdict(result), "explanation": result.decision.explain()})
+    else:
+        _print_lines(result.decision.explain())
+        typer.echo(f"{result.version} registered" + (", in production" * result.promoted))
+    if result.refusal is not None:
+        raise GateError(result.refusal)
+    if not result.decision.passed:
+        failures = "; ".join(check.explain() for check in result.decision.failures)
+        raise GateError(f"{result.version} was registered, but did not pass the gate: {failures}")
+
+
+@models_app.command()
+def promote(
+    name: Annotated[str, typer.Argument(help="A version or an alias.")],
+    reason: Reason,
+    allow_dirty: AllowDirty = False,
+    params: ParamsFile = DEFAULT_PARAMS,
+) -> None:
+    """Move production to a version that passed its gate; exit 1 if it did not."""
+    from normscape.registry.contract import PRODUCTION
+    from normscape.registry.promotion import promote as promote_version
+
+    _, registry = _open(params)
+    state = registry.alias_state(PRODUCTION)
+    version = registry.resolve(name)
+    promote_version(registry, version, expected=state, reason=reason, allow_dirty=allow_dirty)
+    before = state.version if state else "nothing"
+    typer.echo(f"production: {before} -> {version}")
+
+
+@models_app.command()
+def rollback(reason: Reason, params: ParamsFile = DEFAULT_PARAMS) -> None:
+    """Move production back to the version before."""
+    from normscape.registry.promotion import rollback as roll_back
+
+    _, registry = _open(params)
+    before = registry.alias("production")
+    state = roll_back(registry, reason=reason)
+    typer.echo(f"production: {before} -> {state.version}")
+
+
+@models_app.command()
+def verify(
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Versions or aliases; all versions if none.")
+    ] = None,
+    params: ParamsFile = DEFAULT_PARAMS,
+    as_json: AsJson = False,
+) -> None:
+    """Verify the checksums of versions; exit 1 and name the files if any is damaged."""
+    from normscape.registry.bundle import Bundle, BundleError
+
+    _, registry = _open(params)
+    results: dict[str, str | None] = {}
+    for version in [registry.resolve(name) for name in names or registry.versions()]:
+        try:
+            Bundle.load(registry.get(version))
+            results[version] = None
+        except BundleError as error:
+            results[version] = str(error)
+    if as_json:
+        _print_json(results)
+    else:
+        _print_lines([f"{version}: {problem or 'good'}" for version, problem in results.items()])
+    damaged = [version for version, problem in results.items() if problem]
+    if damaged:
+        raise NormscapeError(f"{len(damaged)} of {len(results)} versions are damaged: {damaged}")
+
+
+@models_app.command()
+def history(params: ParamsFile = DEFAULT_PARAMS, as_json: AsJson = False) -> None:
+    """Print the audit log: who changed what, when and why."""
+    _, registry = _open(params)
+    log = registry.history()
+    if as_json:
+        _print_json(asdict(log))
+        return
+    header = ("when", "who", "action", "alias", "from", "to", "why")
+    rows = [
+        (e.when[:19], e.who, e.action, e.alias or "", e.before or "", e.after, e.reason)
+        for e in log.entries
+    ]
+    _print_table(header, rows, empty="nothing has happened yet")
+    if log.torn_lines:
+        typer.echo(f"lines of the log that a crash has torn: {list(log.torn_lines)}", err=True)
+
+
+def _open(path: Path) -> tuple[Params, Registry]:
+    from normscape.params import load_params
+    from normscape.registry.store import open_registry
+
+    params = load_params(path)
+    return params, open_registry(params)
+
+
+def _row(registry: Registry, version: str, aliases: dict[str, str]) -> dict[str, Any]:
+    from normscape.registry.bundle import Bundle, BundleError
+
+    names = [name for name, target in aliases.items() if target == version]
+    row: dict[str, Any] = {"version": version, "aliases": names, "problem": None}
+    try:
+        bundle = Bundle.glance(registry.get(version))
+        return row | {
+            "made": bundle.created,
+            "gate": "passed" if bundle.gate.passed else "failed",
+            "mean": bundle.metrics["mean"],
+            "categories": list(bundle.categories),
+            "data": bundle.data_version,
+            "code": bundle.provenance.code.describe(),
+        }
+    except BundleError as error:
+        return row | {"problem": str(error)}
+
+
+def _cells(row: dict[str, Any]) -> tuple[str, ...]:
+    alias = ", ".join(row["aliases"])
+    if row["problem"] is not None:
+        return (row["version"], "damaged", alias, "", "", "", "", "")
+    auroc = row["mean"].get("image_auroc")
+    return (
+        row["version"],
+        row["made"][:10],
+        alias,
+        row["gate"],
+        "" if auroc is None else f"{auroc:.3f}",
+        str(len(row["categories"])),
+        (row["data"] or "unversioned")[:8],
+        row["code"][:8] + ("*" if " " in row["code"] else ""),
+    )
+
+
+def _print_metrics(bundle: Bundle) -> None:
+    from normscape.evaluation.metrics import METRICS
+
+    metrics = bundle.metrics
+    rows = [*metrics["categories"].items(), ("mean", metrics["mean"]), ("worst", metrics["worst"])]
+    _print_table(
+        ("category", *METRICS),
+        [(name, *(f"{f[key]:.3f}" if key in f else "-" for key in METRICS)) for name, f in rows],
+    )
+
+
+def _text(value: Any) -> str:
+    return ", ".join(value) if isinstance(value, list) else str(value)
+
+
+def _print_lines(lines: Iterable[str]) -> None:
+    for line in lines:
+        typer.echo(line)
+
+
+def _print_json(value: Any) -> None:
+    typer.echo(json.dumps(value, indent=2, sort_keys=True))
+
+
+def _print_table(
+    header: Sequence[str], rows: Sequence[Sequence[str]], empty: str | None = None
+) -> None:
+    from rich.console import Console
+    from rich.table import Column, Table
+
+    if not rows and empty is not None:
+        typer.echo(empty)
+        return
+    columns = [Column(name, overflow="fold") for name in header]
+    table = Table(*columns, show_header=any(header), box=None, padding=(0, 2, 0, 0))
+    for row in rows:
+        table.add_row(*row)
+    # A pipe or a log has no width of its own; rich would take 80 and break the lines.
+    console = Console()
+    (console if console.is_terminal else Console(width=_LOG_WIDTH)).print(table)
