@@ -1,0 +1,1 @@
+"""From images to tokens: preprocessing, extraction, the feature store and the token transform."""
