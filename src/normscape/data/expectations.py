@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,9 @@ from normscape.errors import NormscapeError
 if TYPE_CHECKING:
     from normscape.params import ValidateParams
 
+_ANY = "any_category"
+_EMPTY = "mask_not_empty"
+_REMOTE_LOGO = re.compile(r"https://great-expectations-web-assets\.[^\s\"')]+")
 _INDEX = {"images": "path", "categories": "category"}
 
 
@@ -54,9 +58,9 @@ class Check:
         table: The table it is on.
         kind: Name of the class in `great_expectations.expectations`.
         arguments: Its arguments.
-        expected: The sentence that describes it, in Data Docs too.
-        detail: Of `images`: the column that says why an image offends. Of `categories`: what the
-            column counts, in words.
+        expected: What is expected: of `images` a sentence, of `categories` what each has.
+        detail: Of `images`: the column that says why an image offends. Of `categories`: what kind
+            of images the column counts.
     """
 
     name: str
@@ -66,23 +70,22 @@ class Check:
     expected: str
     detail: str | None = None
 
+    @property
+    def description(self) -> str:
+        """The sentence for the Data Docs."""
+        return self.expected if self.table == "images" else f"every category has {self.expected}"
+
 
 def checks(params: ValidateParams) -> list[Check]:
     """The suite, in the order in which it is reported."""
     return [
         Check(
-            "any_category", "categories", "ExpectTableRowCountToBeBetween", {"min_value": 1},
-            "there is at least one category",
+            _ANY, "categories", "ExpectTableRowCountToBeBetween", {"min_value": 1},
+            "images, and there is at least one category",
         ),
-        _at_least("enough_train", "train", params.min_train, "training images", "min_train"),
-        _at_least(
-            "enough_calibration", "calibration", params.min_calibration,
-            "calibration images", "min_calibration",
-        ),
-        _at_least(
-            "enough_test_normal", "test_normal", params.min_test_normal,
-            "normal test images", "min_test_normal",
-        ),
+        _at_least("train", params.min_train, "training", "min_train"),
+        _at_least("calibration", params.min_calibration, "calibration", "min_calibration"),
+        _at_least("test_normal", params.min_test_normal, "normal test", "min_test_normal"),
         _null("decodable", "error", "every image can be decoded completely"),
         Check(
             "large_enough", "images", "ExpectColumnValuesToBeBetween",
@@ -109,23 +112,27 @@ def checks(params: ValidateParams) -> list[Check]:
             "sizes",
         ),
         Check(
-            "mask_not_empty", "categories", "ExpectColumnValuesToBeBetween",
+            _EMPTY, "categories", "ExpectColumnValuesToBeBetween",
             {"column": "empty_mask_share", "max_value": params.max_empty_mask_share},
-            f"at most {params.max_empty_mask_share:.1%} of a category's masks mark no pixel "
+            f"at most {params.max_empty_mask_share:.1%} of its masks that mark no pixel "
             "(validate.max_empty_mask_share)",
         ),
     ]  # fmt: skip
 
 
-def _at_least(name: str, column: str, limit: int, words: str, parameter: str) -> Check:
+def _at_least(column: str, limit: int, what: str, parameter: str) -> Check:
     return Check(
-        name,
+        f"enough_{column}",
         "categories",
         "ExpectColumnValuesToBeBetween",
         {"column": column, "min_value": limit},
-        f"at least {limit} (validate.{parameter})",
-        words,
+        f"at least {_images(limit, what)} (validate.{parameter})",
+        what,
     )
+
+
+def _images(count: int, what: str = "") -> str:
+    return f"{count} {what}{' ' if what else ''}image{'' if count == 1 else 's'}"
 
 
 def _null(name: str, column: str, expected: str) -> Check:
@@ -207,10 +214,10 @@ def check_manifest(manifest: pd.DataFrame, params: ValidateParams, docs: Path) -
             raise NormscapeError(f"the expectation '{check.name}' could not be evaluated: {raised}")
         if check.table == "images":
             findings.append(_image_finding(check, result, images))
-        elif check.name == "any_category":
+        elif check.name == _ANY:
             found = f"{len(categories)} categories"
             findings.append(
-                Finding(check.name, None, bool(result["success"]), found, check.expected)
+                Finding(check.name, None, bool(result["success"]), found, "at least one category")
             )
         else:
             findings += _category_findings(check, result, categories, images)
@@ -224,11 +231,12 @@ def _category_findings(
     findings = []
     for category, value in categories.set_index("category")[check.arguments["column"]].items():
         files: tuple[str, ...] = ()
-        found = f"{value} {check.detail}"
-        if check.name == "mask_not_empty":
+        if check.name == _EMPTY:
             own = images[images["category"] == category]
             files = tuple(sorted(own.loc[own["empty_mask"], "path"]))
             found = f"{len(files)} masks that mark no pixel ({value:.1%})"
+        else:
+            found = _images(int(value), check.detail or "")
         success = category not in offenders
         findings.append(Finding(check.name, str(category), success, found, check.expected, files))
     return findings
@@ -237,7 +245,7 @@ def _category_findings(
 def _image_finding(check: Check, result: dict[str, Any], images: pd.DataFrame) -> Finding:
     offenders = result["result"].get("unexpected_index_list") or []
     paths = sorted(row["path"] for row in offenders)
-    found = f"{len(paths)} image{'' if len(paths) == 1 else 's'}"
+    found = _images(len(paths))
     if paths and check.detail:
         reason = images.set_index("path").loc[paths[0], check.detail]
         found += f", the first: {reason}"
@@ -264,7 +272,7 @@ def _evaluate(
     for name, table in tables.items():
         expectations = [
             getattr(kinds, check.kind)(
-                **check.arguments, description=check.expected, meta={"name": check.name}
+                **check.arguments, description=check.description, meta={"name": check.name}
             )
             for check in suite
             if check.table == name
@@ -291,7 +299,16 @@ def _evaluate(
         (validation,) = outcome.run_results.values()
         for result in validation.results:
             results[result.expectation_config.meta["name"]] = result.to_json_dict()
+    _keep_local(docs)
     return results
+
+
+def _keep_local(docs: Path) -> None:
+    """Show the pages' own copy of the logo: the remote one would report every look at a page."""
+    for page in docs.rglob("*.html"):
+        up = "../" * (len(page.relative_to(docs).parts) - 1)
+        text = _REMOTE_LOGO.sub(f"{up}static/images/logo-long.png", page.read_text("utf-8"))
+        page.write_text(text, "utf-8")
 
 
 def _exception(result: dict[str, Any]) -> str | None:

@@ -56,7 +56,7 @@ def explain(findings: Sequence[Finding]) -> str:
             continue
         found = f"{finding.found}{_names(finding)}"
         if finding.category is None:
-            of_files.append(f"expected that {finding.expected}, found {found}")
+            of_files.append(f"expected: {finding.expected}; found: {found}")
         else:
             of_category[finding.category].append(f"{found}, expected {finding.expected}")
     categories = [f"category '{name}' has {', '.join(what)}" for name, what in of_category.items()]
