@@ -65,17 +65,28 @@ def score(
 
 
 def recalibrate(
+    *,
     model: Model = "production",
     runtime: Runtime = None,
     precision: Precision = None,
-    promote: Annotated[bool, typer.Option(help="Put the new version into production.")] = False,
+    promote: Annotated[
+        bool, typer.Option("--promote", help="Put the new version into production.")
+    ] = False,
+    allow_dirty: Annotated[
+        bool, typer.Option("--allow-dirty", help="Promote in spite of uncommitted changes.")
+    ] = False,
     params: ParamsFile = DEFAULT_PARAMS,
 ) -> None:
     """Fit new thresholds for a registered model, on another runtime or with reviewed images."""
     from normscape.review.recalibrate import recalibrate as run
 
     result = run(
-        _params(params), alias=model, runtime=runtime, precision=precision, promote=promote
+        _params(params),
+        alias=model,
+        runtime=runtime,
+        precision=precision,
+        promote=promote,
+        allow_dirty=allow_dirty,
     )
     typer.echo(result.explain())
     for warning in result.warnings:

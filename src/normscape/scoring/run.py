@@ -101,7 +101,13 @@ def score_folder(
     wanted = day_of(folder, day)
     sources = list_day(folder, params.root)
     version, bundle = open_version(params, alias)
-    scorer = Scorer.open(bundle, runtime=runtime, precision=precision, root=params.root)
+    scorer = Scorer.open(
+        bundle,
+        runtime=runtime,
+        precision=precision,
+        root=params.root,
+        cache=params.state / "cache",
+    )
     run = _Run(params, scorer, wanted, version)
     run.summary.found = len(sources)
     with progress_bar(f"scoring {wanted} with {version}", len(sources), progress) as advance:

@@ -81,6 +81,7 @@ class Scorer:
         runtime: str | None = None,
         precision: str | None = None,
         root: Path = Path(),
+        cache: Path | None = None,
     ) -> Scorer:
         """Make a bundle ready to score.
 
@@ -89,6 +90,7 @@ class Scorer:
             runtime: Insist on this runtime; the bundle's when None.
             precision: Insist on this precision; the bundle's when None.
             root: The folder that a weights file is relative to.
+            cache: Where fetched weights and converted networks are kept; None: the user's cache.
 
         Raises:
             UsageError: Another runtime or precision than the bundle's was asked for.
@@ -108,7 +110,7 @@ class Scorer:
                 f"{bundle.folder}: the calibration lacks {', '.join(sorted(missing))}, which the "
                 "model knows; expected one threshold per category, use another version"
             )
-        return cls(_open_backbone(identity, root), model, calibration)
+        return cls(_open_backbone(identity, root, cache), model, calibration)
 
     @property
     def identity(self) -> BackboneIdentity:
@@ -145,7 +147,7 @@ class Scorer:
             raise UsageError(
                 f"{len(pixels)} images but {len(declared)} declared categories; expected one each"
             )
-        maps = [level.to(self._device) for level in self._backbone(pixels)]
+        maps = [as_stored(level).to(self._device) for level in self._backbone(pixels)]
         prediction = self._model(maps)
         scores = prediction.score.double().cpu().numpy()
         distances = prediction.category_distance.double().cpu().numpy()
@@ -175,7 +177,17 @@ class Scorer:
         ]
 
 
-def _open_backbone(identity: BackboneIdentity, root: Path) -> Backbone:
+def as_stored(level: torch.Tensor) -> torch.Tensor:
+    """Round a feature map as the feature store does.
+
+    Thresholds were fitted on stored features; without this the same image would get another score
+    here than there.
+    """
+    limit = torch.finfo(torch.float16).max
+    return level.clamp(-limit, limit).half().float()
+
+
+def _open_backbone(identity: BackboneIdentity, root: Path, cache: Path | None) -> Backbone:
     try:
         resolve(identity.runtime, identity.precision)
     except (UsageError, ImportError) as error:
@@ -185,7 +197,7 @@ def _open_backbone(identity: BackboneIdentity, root: Path) -> Backbone:
             f"this machine cannot run ({error}), and do not carry over; {_recalibrate(best, None)}"
         ) from error
     return load_identity(
-        identity, runtime=identity.runtime, precision=identity.precision, root=root
+        identity, runtime=identity.runtime, precision=identity.precision, root=root, cache=cache
     )
 
 
