@@ -168,5 +168,6 @@ def test_verify_names_the_damaged_version(project: Params) -> None:
     assert results["v0001"] is None
     assert "metrics.json is damaged" in results["v0002"]
     assert "v0001: good" in call(project, "verify", "v0001")
+    path.parent.chmod(0o755)
     path.unlink()
     assert "damaged" in call(project, "list")
