@@ -75,6 +75,13 @@ class BackboneParams(Section):
     runtime: Literal["auto", "torch", "openvino"] = "auto"
     precision: Literal["auto", "fp32", "bf16"] = "auto"
 
+    @field_validator("levels")
+    @classmethod
+    def _ascending(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if value[0] < 0 or list(value) != sorted(set(value)):
+            raise ValueError("expected ascending level numbers from 0, each once")
+        return value
+
 
 class FeatureParams(Section):
     """Feature shards and the transform from feature maps to tokens."""
@@ -86,6 +93,13 @@ class FeatureParams(Section):
     dimensions: Annotated[int, Field(ge=8, le=2048)] = 128
     whitening: Share = 0.5
     fit_tokens: Count = 60000
+
+    @field_validator("neighbourhood")
+    @classmethod
+    def _odd(cls, value: int) -> int:
+        if value % 2 == 0:
+            raise ValueError("expected an odd number, so that the window has a centre")
+        return value
 
 
 class PrototypeParams(Section):

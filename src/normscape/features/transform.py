@@ -181,8 +181,8 @@ def _sample_tokens(batches: Iterable[Sequence[Tensor]], params: FeatureParams, s
     held, limit = 0, 1.0
     for maps in batches:
         grids = [to_grid(level.cpu(), params.grid, params.neighbourhood) for level in maps]
-        tokens = torch.cat(grids, dim=1).flatten(2).transpose(1, 2).flatten(0, 1)
-        number = torch.rand(len(tokens), generator=generator, dtype=torch.float64)
+        tokens = torch.cat(grids, dim=1).flatten(2).transpose(1, 2)
+        number = torch.rand(tokens.shape[:2], generator=generator, dtype=torch.float64)
         chosen = number < limit
         kept.append(tokens[chosen])
         numbers.append(number[chosen])
