@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from normscape.files import atomic_path
-from normscape.scoring.scorer import ImageScore
+from normscape.scoring.result import ImageScore
 
 _COLOURS = "inferno"
 _HEIGHT = 384  # of the two pictures, in pixels

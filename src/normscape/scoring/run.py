@@ -23,7 +23,8 @@ from normscape.scoring.overlay import write_overlay
 from normscape.scoring.paths import overlay_path, score_lock, score_log
 from normscape.scoring.progress import progress_bar
 from normscape.scoring.record import Record
-from normscape.scoring.scorer import ImageScore, Scorer
+from normscape.scoring.result import ImageScore
+from normscape.scoring.scorer import Scorer
 from normscape.scoring.source import LoadedImage, Source, list_day, load
 
 _COMMIT_SECONDS = 10.0

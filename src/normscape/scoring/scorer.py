@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from PIL import Image
 
 from normscape.backbones import Backbone, BackboneIdentity, load_identity, select_device
@@ -18,48 +15,7 @@ from normscape.detectors.model import InspectionModel
 from normscape.errors import NormscapeError, UsageError
 from normscape.features.preprocess import to_batch
 from normscape.registry.bundle import Bundle
-
-
-@dataclass(frozen=True)
-class ImageScore:
-    """What the model says of one image.
-
-    Attributes:
-        score: Raw image score; higher is more anomalous.
-        map: `(S, S)` float32, the anomaly map in the same unit.
-        declared: The category the line gave, or None.
-        predicted: The known category that looks most alike.
-        category_distance: Distance to that category.
-        category_p_value: Small when the image belongs to no known category.
-        p_value_declared: Conformal p-value of the score among normal images of the declared
-            category; None when it is not declared or not known.
-        p_value_predicted: The same for the predicted category.
-        category: The category whose threshold was used: the declared one if known, else the
-            predicted one.
-        threshold: The raw score from which an image is flagged.
-    """
-
-    score: float
-    map: NDArray[np.float32]
-    declared: str | None
-    predicted: str
-    category_distance: float
-    category_p_value: float
-    p_value_declared: float | None
-    p_value_predicted: float
-    category: str
-    threshold: float
-
-    @property
-    def flagged(self) -> bool:
-        """Whether the score is above the threshold of `category`."""
-        return self.score > self.threshold
-
-    @property
-    def p_value(self) -> float:
-        """The p-value under `category`."""
-        declared = self.p_value_declared
-        return self.p_value_predicted if declared is None else declared
+from normscape.scoring.result import ImageScore
 
 
 class Scorer:
