@@ -1,0 +1,107 @@
+"""Compare production scores with the model's reference; alert; ask for retraining."""
+
+if __name__ == "__main__":
+    from flows.environment import own_prefect
+
+    own_prefect()
+
+import datetime
+from pathlib import Path
+from typing import Annotated
+from uuid import UUID
+
+import typer
+from prefect import flow, get_run_logger, task
+from prefect.artifacts import create_markdown_artifact
+from prefect.cache_policies import NO_CACHE
+from prefect.events import emit_event
+from prefect.events.worker import EventsWorker
+
+from flows.environment import command
+from flows.outcome import clear_errors
+from monitoring import rules
+from monitoring.watch import MonitorRun, monitor_folder, watch
+from normscape.errors import NormscapeError
+from normscape.params import Params, load_params
+
+
+@task(cache_policy=NO_CACHE)
+@clear_errors
+def judge(params: Params, day: str | None) -> MonitorRun:
+    """Verdicts, pages and stored alerts of one window."""
+    return watch(params, day)
+
+
+@task(cache_policy=NO_CACHE, retries=2, retry_delay_seconds=5)
+def send_alerts(params: Params) -> int:
+    """Send every stored alert that was not sent yet; an event keeps its id when sent again."""
+    sent = 0
+    for path, alert in rules.unsent(monitor_folder(params)):
+        event = emit_event(alert.name, alert.resource, payload=alert.payload, id=UUID(alert.id))
+        if event is None:
+            raise NormscapeError(
+                f"Prefect did not take the event {alert.name}; it stays in {path} and is sent by "
+                "the next monitor run: check the server's address and log"
+            )
+        EventsWorker.instance().wait_until_empty()
+        rules.mark_sent(path, alert, datetime.datetime.now(datetime.UTC))
+        sent += 1
+    return sent
+
+
+@flow(name="monitor")
+@clear_errors
+def monitor(day: str | None = None, params_file: Path = Path("params.yaml")) -> MonitorRun:
+    """Judge a day's scores of the model in production and send what must be known.
+
+    Args:
+        day: YYYY-MM-DD, the last day of the window; the newest scored one when None.
+        params_file: The parameter file, in the checkout's root.
+
+    Returns:
+        Verdicts and alerts.
+
+    Raises:
+        UsageError: There is no model in production, or nothing was scored.
+        NormscapeError: A damaged bundle or score log, or an unwritable folder.
+    """
+    logger, params = get_run_logger(), load_params(params_file)
+    run = judge(params, day)
+    for line in _sentences(run):
+        logger.info(line)
+    create_markdown_artifact(_markdown(run), key="monitor", description=f"Monitor of {run.day}")
+    send_alerts(params)
+    return run
+
+
+def _sentences(run: MonitorRun) -> list[str]:
+    found = [alert.sentence for alert in run.alerts]
+    if not found:
+        found = [f"{run.day}: nothing has drifted and nothing unknown has arrived"]
+    return [*found, *run.notes, f"report: {run.folder / 'report.html'}"]
+
+
+def _markdown(run: MonitorRun) -> str:
+    rows = [
+        f"| {each.category} | {each.verdict} | {each.images} | "
+        + ("" if each.effect is None else f"{each.effect:+.2f}")
+        + f" | {', '.join(each.explanation)} |"
+        for each in run.drift.categories
+    ]
+    table = ["| category | verdict | images | shift | looks |", "|---|---|---:|---:|---|", *rows]
+    sentences = "\n".join(f"- {line}" for line in _sentences(run))
+    return f"# Monitor of {run.day}, model {run.version}\n\n{sentences}\n\n" + "\n".join(table)
+
+
+def main(
+    day: Annotated[
+        str | None, typer.Option(help="The day, YYYY-MM-DD; the newest scored one by default.")
+    ] = None,
+    params: Annotated[Path, typer.Option(help="The parameter file.")] = Path("params.yaml"),
+) -> None:
+    """Compare production scores with the model's reference, as a Prefect flow run."""
+    monitor(day, params)
+
+
+if __name__ == "__main__":
+    command(main)
