@@ -19,11 +19,12 @@ import hashlib
 import json
 import re
 import stat
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from normscape.errors import NormscapeError
 from normscape.files import sha256_file, unwritable
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
     from normscape.detectors.model import InspectionModel
     from normscape.params import Params
     from normscape.registry.gate import GateDecision
+
+T = TypeVar("T")
 
 FORMAT = 1
 INDEX = "bundle.json"
@@ -69,6 +72,13 @@ class Provenance:
     data_version: str | None
     code: CodeState
     packages: dict[str, str]
+
+    @classmethod
+    def from_dict(cls, content: dict[str, Any]) -> Provenance:
+        """Read the content of `provenance.json`."""
+        code = content["code"]
+        state = CodeState(code["commit"], code["dirty"], tuple(code["changed"]))
+        return cls(content["data_version"], state, content["packages"])
 
 
 @dataclass(frozen=True)
@@ -150,39 +160,37 @@ class Bundle:
         """The backbone the model's features come from."""
         from normscape.backbones import BackboneIdentity
 
-        return BackboneIdentity.from_dict(self._json("backbone.json"))
+        return self._parse("backbone.json", BackboneIdentity.from_dict)
 
     @cached_property
     def categories(self) -> tuple[str, ...]:
         """The product categories the model knows, in the model's order."""
-        return tuple(self._json("model.json")["categories"])
+        return self._parse("model.json", lambda content: tuple(content["categories"]))
 
     @cached_property
     def metrics(self) -> dict[str, Any]:
         """The evaluation, as in `metrics.json`."""
-        metrics: dict[str, Any] = self._json("metrics.json")
-        return metrics
+        return self._parse("metrics.json", dict)
 
     @cached_property
     def gate(self) -> GateDecision:
         """The gate's decision on this model, made before it was registered."""
         from normscape.registry.gate import GateDecision
 
-        return GateDecision.from_dict(self._json("gate.json"))
+        return self._parse("gate.json", GateDecision.from_dict)
 
     @cached_property
     def images(self) -> frozenset[str]:
         """SHA-256 of every image the model was fitted or calibrated on."""
-        content = self._json("images.json")
-        return frozenset(content["train"]) | frozenset(content["calibration"])
+        return self._parse(
+            "images.json",
+            lambda content: frozenset(content["train"]) | frozenset(content["calibration"]),
+        )
 
     @cached_property
     def provenance(self) -> Provenance:
         """Data, code and package versions."""
-        content = self._json("provenance.json")
-        code = content["code"]
-        state = CodeState(code["commit"], code["dirty"], tuple(code["changed"]))
-        return Provenance(content["data_version"], state, content["packages"])
+        return self._parse("provenance.json", Provenance.from_dict)
 
     @property
     def data_version(self) -> str | None:
@@ -196,12 +204,13 @@ class Bundle:
 
         return load_params(self.folder / "params.yaml")
 
-    def _json(self, name: str) -> Any:
+    def _parse(self, name: str, parse: Callable[[Any], T]) -> T:
         try:
-            return json.loads((self.folder / name).read_bytes())
-        except ValueError as error:
+            return parse(json.loads((self.folder / name).read_bytes()))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise BundleError(
-                f"{self.folder / name} is not valid JSON ({error}); use another version"
+                f"{self.folder / name} does not hold what its name says ({error!r}); use another "
+                "version"
             ) from None
 
 

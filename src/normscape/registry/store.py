@@ -13,22 +13,19 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import getpass
 import json
 import logging
-import os
-import socket
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
 
 from normscape.errors import NormscapeError, UsageError
 from normscape.files import exclusive_lock, unwritable
 from normscape.params import Params
 from normscape.registry import durable
+from normscape.registry.audit import AuditLog, new_entry
 from normscape.registry.bundle import INDEX, Bundle
 from normscape.registry.contract import (
     PREVIOUS,
@@ -61,6 +58,7 @@ class LocalRegistry:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._log = AuditLog(root / "audit.jsonl")
 
     def register(self, folder: Path, *, reason: str) -> str:
         """Copy, verify, make read-only, and claim the next number with one rename."""
@@ -77,8 +75,7 @@ class LocalRegistry:
             temporary.chmod(0o555)
             version = self._claim(temporary)
         with self._lock():
-            entry = AuditEntry(_now(), _who(), "register", None, None, version, 0, reason.strip())
-            self._append(entry)
+            self._append(new_entry("register", version, reason))
         return version
 
     def versions(self) -> list[str]:
@@ -94,6 +91,11 @@ class LocalRegistry:
         version = name if is_version(name) else self.alias(name)
         if version is not None and (self._versions / version).is_dir():
             return version
+        if version is not None and version != name:
+            raise NormscapeError(
+                f"'{name}' is {version}, but {self._versions / version} is gone; restore it, or "
+                "roll back or promote another version"
+            )
         known = ", ".join([*self.aliases(), *self.versions()]) or "nothing yet"
         raise UsageError(f"the registry {self.root} has no '{name}'; it has {known}")
 
@@ -136,16 +138,12 @@ class LocalRegistry:
 
     def history(self) -> History:
         """The audit log, completed by the moves that a crash kept from it."""
-        history = self._read_log()
+        history = self._log.read()
         return History((*history.entries, *self._unlogged(history)), history.torn_lines)
 
     @property
     def _versions(self) -> Path:
         return self.root / "versions"
-
-    @property
-    def _log(self) -> Path:
-        return self.root / "audit.jsonl"
 
     @contextmanager
     def _lock(self) -> Iterator[None]:
@@ -190,7 +188,7 @@ class LocalRegistry:
     def _claim(self, temporary: Path) -> str:
         # The log too, so that a number is not given again after its folder was deleted by hand:
         # score logs name it.
-        used = [*self.versions(), *(entry.after for entry in self._read_log().entries)]
+        used = [*self.versions(), *(entry.after for entry in self._log.read().entries)]
         number = max(map(_number, used), default=0) + 1
         while True:
             version = f"v{number:04d}"
@@ -211,8 +209,13 @@ class LocalRegistry:
         check_reason(reason)
         Bundle.load(self.get(new.version))
         before = expected.version if expected else None
-        entry = AuditEntry(
-            _now(), _who(), action, name, before, new.version, new.generation, reason.strip()
+        entry = new_entry(
+            action,
+            new.version,
+            reason,
+            alias=name,
+            before=before,
+            generation=new.generation,
         )
         with self._lock():
             require_unchanged(name, self.alias_state(name), expected)
@@ -225,14 +228,14 @@ class LocalRegistry:
 
     def _append(self, entry: AuditEntry) -> None:
         try:
-            durable.append_line(self._log, json.dumps(asdict(entry), sort_keys=True))
+            self._log.append(entry)
         except OSError as error:
             # What the entry tells of has happened; an alias file keeps its own entry until then.
-            logger.warning("cannot append to %s: %s", self._log, error.strerror)
+            logger.warning("cannot append to %s: %s", self._log.path, error.strerror)
 
     def _complete_log(self) -> None:
-        for entry in self._unlogged(self._read_log()):
-            durable.append_line(self._log, json.dumps(asdict(entry), sort_keys=True))
+        for entry in self._unlogged(self._log.read()):
+            self._log.append(entry)
 
     def _unlogged(self, history: History) -> Iterator[AuditEntry]:
         logged = {(entry.alias, entry.generation) for entry in history.entries}
@@ -240,20 +243,6 @@ class LocalRegistry:
             document = self._document(name)
             if document is not None and (name, document[0].generation) not in logged:
                 yield document[1]
-
-    def _read_log(self) -> History:
-        try:
-            lines = self._log.read_bytes().split(b"\n")
-        except FileNotFoundError:
-            return History(())
-        entries, torn = [], []
-        for number, line in enumerate(lines, start=1):
-            try:
-                if line:
-                    entries.append(AuditEntry(**json.loads(line)))
-            except (ValueError, TypeError):
-                torn.append(number)
-        return History(tuple(entries), tuple(torn))
 
     def _alias_path(self, name: str) -> Path:
         return self.root / "aliases" / f"{name}.json"
@@ -289,15 +278,3 @@ def open_registry(params: Params) -> Registry:
 
 def _number(version: str) -> int:
     return int(version[1:])
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="microseconds")
-
-
-def _who() -> str:
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):  # a container's user id need not have a name
-        user = f"uid {os.getuid()}"
-    return f"{user}@{socket.gethostname()}"

@@ -149,3 +149,19 @@ def test_a_bundle_that_is_itself_a_link_is_refused(make_bundle, tmp_path: Path) 
     (tmp_path / "link").symlink_to(make_bundle())
     with pytest.raises(BundleError, match="not a bundle"):
         Bundle.load(tmp_path / "link")
+
+
+@pytest.mark.parametrize(
+    ("name", "part"),
+    [("gate.json", "gate"), ("model.json", "categories"), ("images.json", "images"),
+     ("provenance.json", "provenance")],
+)  # fmt: skip
+@pytest.mark.parametrize("content", ["[]", "{}", "3", "null", "no json"])
+def test_a_part_with_the_right_hash_and_wrong_content_is_named(
+    make_bundle, name: str, part: str, content: str
+) -> None:
+    folder = make_bundle()
+    (folder / name).write_text(content)
+    bundle = seal(folder)
+    with pytest.raises(BundleError, match=f"{name} does not hold"):
+        getattr(bundle, part)

@@ -15,6 +15,7 @@ import pytest
 from normscape.errors import NormscapeError
 from normscape.registry.bundle import Bundle
 from normscape.registry.contract import PRODUCTION
+from normscape.registry.promotion import rollback
 from normscape.registry.store import LocalRegistry
 
 from .conftest import small_disk
@@ -116,6 +117,31 @@ def test_a_move_that_a_crash_kept_from_the_log_is_not_lost(place, make_bundle) -
     registry.set_alias(PRODUCTION, second, expected=state, reason="the next")
     reasons = [json.loads(line)["reason"] for line in log.read_text().splitlines()]
     assert reasons == ["first", "second", "the lost one", "the next"]
+
+
+def test_a_version_that_was_deleted_by_hand_is_named_and_can_be_left(place, make_bundle) -> None:
+    registry = LocalRegistry(place)
+    state = None
+    for number in range(2):
+        version = registry.register(make_bundle(), reason=f"number {number}")
+        state = registry.set_alias(PRODUCTION, version, expected=state, reason="x")
+    (place / "versions" / "v0002").rename(place / "elsewhere")
+    with pytest.raises(NormscapeError, match=r"'production' is v0002, but .* is gone"):
+        registry.get(PRODUCTION)
+    rollback(registry, reason="it is gone")
+    assert registry.get(PRODUCTION).name == "v0001"
+
+
+@pytest.mark.parametrize("line", ["[]", "3", "{}", '{"after": "v0001"}', "\x00", "no json"])
+def test_a_line_that_is_no_entry_is_reported(place, make_bundle, line: str) -> None:
+    registry = LocalRegistry(place)
+    registry.register(make_bundle(), reason="first")
+    with (place / "audit.jsonl").open("a") as log:
+        log.write(line + "\n")
+    assert registry.register(make_bundle(), reason="second") == "v0002"
+    history = registry.history()
+    assert [entry.reason for entry in history.entries] == ["first", "second"]
+    assert history.torn_lines == (2,)
 
 
 @pytest.mark.parametrize(
