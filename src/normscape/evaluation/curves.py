@@ -10,9 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from normscape.evaluation.evaluate import Evaluation
 from normscape.evaluation.metrics import auroc, average_precision
 from normscape.evaluation.ranking import Ranking, Rankings
+from normscape.evaluation.results import Evaluation
 from normscape.evaluation.style import FONT, GRID, INK, MUTED, PALETTE, save
 
 _POINTS = 400  # a curve has at most this many, and as many of its ties
@@ -24,7 +24,8 @@ Points = tuple[NDArray[np.float64], NDArray[np.float64]]
 def draw_curves(evaluation: Evaluation, folder: Path) -> list[Path]:
     """Draw roc.png and pr.png, and pixel_roc.png and pixel_pr.png where there are masks.
 
-    With more categories than colours, the worst ones are coloured and named, the others grey.
+    A category has the same colour in all of them. With more categories than colours, the worst of
+    each picture are coloured and named, the others grey.
 
     Returns:
         The pictures, in the order in which they should be shown.
@@ -36,11 +37,13 @@ def draw_curves(evaluation: Evaluation, folder: Path) -> list[Path]:
         ("pixel_pr", "Pixels: precision and recall", evaluation.pixels, pr_points),
     ]
     folder.mkdir(parents=True, exist_ok=True)
+    names = sorted(evaluation.metrics["categories"])
+    colours = dict(zip(names, PALETTE, strict=False)) if len(names) <= len(PALETTE) else {}
     paths = []
     for name, title, rankings, points in wanted:
         if rankings.pooled is not None:
             path = folder / f"{name}.png"
-            save(_draw(title, rankings, points), path)
+            save(_draw(title, rankings, points, colours), path)
             paths.append(path)
     return paths
 
@@ -77,12 +80,14 @@ def _thin(ranking: Ranking) -> NDArray[np.int64]:
     return np.unique(chosen).astype(np.int64)
 
 
-def _draw(title: str, rankings: Rankings, points: Callable[[Ranking], Points]) -> Figure:
+def _draw(
+    title: str, rankings: Rankings, points: Callable[[Ranking], Points], colours: dict[str, str]
+) -> Figure:
     roc = points is roc_points
     area: Callable[[Ranking], float] = auroc if roc else average_precision
     areas = {name: area(ranking) for name, ranking in rankings.categories.items()}
     worst_first = sorted(areas, key=lambda name: (areas[name], name))
-    coloured = dict(zip(worst_first, PALETTE, strict=False))
+    coloured = colours or dict(zip(worst_first, PALETTE, strict=False))
     figure = Figure(figsize=(5.4, 5.6), layout="constrained")
     axes = figure.add_subplot()
     _prepare(axes, title, roc)
@@ -94,10 +99,10 @@ def _draw(title: str, rankings: Rankings, points: Callable[[Ranking], Points]) -
     if rankings.pooled is not None and len(areas) > 1:
         label = f"{area(rankings.pooled):.3f}  all pooled"
         axes.plot(*points(rankings.pooled), color=INK, lw=1.6, ls=(0, (4, 2)), label=label)
-    hidden = len(areas) - len(coloured)
+    hidden = len(set(areas) - set(coloured))
     heading = "AUROC" if roc else "average precision"
     legend = axes.legend(
-        title=heading if hidden <= 0 else f"{heading}, the worst {len(coloured)} of {len(areas)}",
+        title=heading if not hidden else f"{heading}, the worst {len(coloured)} of {len(areas)}",
         loc="lower right" if roc else "lower left",
         reverse=True,
         frameon=True,

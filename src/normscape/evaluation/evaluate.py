@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,29 +18,10 @@ from normscape.detectors.predict import predict
 from normscape.errors import DataError
 from normscape.evaluation.pixels import PixelRankings
 from normscape.evaluation.ranking import Ranking, Rankings, rank
+from normscape.evaluation.results import Evaluation
 from normscape.evaluation.summary import summarise
 from normscape.features.store import FeatureStore
 from normscape.params import Params
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """What was measured.
-
-    Attributes:
-        metrics: The content of `metrics.json` (see `normscape.evaluation.summary`).
-        scores: One row per image, sorted by path: path, sha256, category, label, defect_type,
-            score (raw), predicted_category, category_distance, category_p_value, and for the
-            declared and the predicted category: p_value_*, threshold_* and flagged_* (null for a
-            declared category that was not calibrated).
-        images: Rankings of image scores.
-        pixels: Rankings of map pixels, of the categories that have masks.
-    """
-
-    metrics: dict[str, Any]
-    scores: pd.DataFrame
-    images: Rankings = field(repr=False)
-    pixels: Rankings = field(repr=False)
 
 
 @dataclass(frozen=True)

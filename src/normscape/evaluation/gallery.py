@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
@@ -16,14 +18,16 @@ from PIL import Image
 from normscape.calibration.calibrator import Calibration
 from normscape.data.images import read_image, read_mask
 from normscape.detectors.model import InspectionModel
-from normscape.evaluation.evaluate import Evaluation, score_images
+from normscape.evaluation.evaluate import score_images
+from normscape.evaluation.results import Evaluation
 from normscape.evaluation.style import ALARM, FONT, INK, MUTED, save
 from normscape.features.store import FeatureStore
 from normscape.params import Params
 
 _HEAT = "inferno"
 _CONTOUR = "#00E5FF"
-_COLUMN_INCHES, _ROW_INCHES = 1.7, 1.7
+_ORANGE = 0.62  # where on the colour scale the threshold lies
+_SIDE, _GAP, _LEFT, _HEAD, _FOOT = 1.6, 0.06, 0.22, 0.62, 0.3  # inches
 
 
 @dataclass(frozen=True)
@@ -70,8 +74,7 @@ def draw_galleries(  # noqa: PLR0917 - six different things
     Args:
         evaluation: Of these images by this model.
         model: The inspection model, which scores the shown images again for their maps.
-        calibration: Sets the colour scale: dark is a typical normal score, the middle is the
-            threshold.
+        calibration: Sets the colour scale: orange is the threshold of the image score.
         store: Holds the features.
         manifest_rows: The rows that were evaluated.
         params: `evaluate.gallery_images` examples a category, and `evaluate.credits`.
@@ -98,14 +101,10 @@ def draw_galleries(  # noqa: PLR0917 - six different things
             _example(row, maps[row["sha256"]], masks[row["path"]], params.data)
             for row in chosen.to_dict("records")
         ]
-        judge = (
-            name if name in calibration.categories else str(chosen["predicted_category"].iloc[0])
-        )
-        known = calibration.categories[judge]
-        span = max(known.threshold - known.location, float(np.finfo(np.float32).eps))
+        judge = name if name in calibration.categories else chosen["predicted_category"].iloc[0]
         figure = draw_gallery(
             examples,
-            limits=(known.location, known.location + 2 * span),
+            limits=_colour_limits(maps.values(), calibration.threshold(str(judge))),
             credit=params.evaluate.credits.get(name, ""),
         )
         pictures[name] = folder / f"{name}.png"
@@ -154,43 +153,62 @@ def draw_gallery(examples: list[Example], limits: tuple[float, float], credit: s
         credit: A line under the picture; empty for none.
     """
     rows = 3 if any(example.mask is not None for example in examples) else 2
-    width = max(_COLUMN_INCHES * len(examples), 4.5)
-    figure = Figure(figsize=(width, _ROW_INCHES * rows + 0.62 + (0.25 if credit else 0)))
-    figure.set_layout_engine("constrained", w_pad=0.02, h_pad=0.02, wspace=0, hspace=0)
-    if credit:
-        figure.supxlabel(credit, x=0.01, ha="left", fontsize=7.5, color=MUTED, family=FONT)
-    grid = figure.subplots(rows, len(examples), squeeze=False)
-    for axes in grid.ravel():
+    # A credit must fit under a single column, too.
+    width = max(_LEFT + len(examples) * (_SIDE + _GAP), 4.5)
+    height = _HEAD + rows * (_SIDE + _GAP) + (_FOOT if credit else _GAP)
+    figure = Figure(figsize=(width, height))
+
+    def axes_at(row: int, column: int) -> Axes:
+        left = _LEFT + column * (_SIDE + _GAP)
+        bottom = height - _HEAD - (row + 1) * _SIDE - row * _GAP
+        box = (left / width, bottom / height, _SIDE / width, _SIDE / height)
+        axes: Axes = figure.add_axes(box)
         axes.set(xticks=[], yticks=[])
         axes.spines[:].set_visible(False)
+        return axes
+
     previous = ""
-    for example, column in zip(examples, grid.T, strict=True):
-        column[0].imshow(example.image)
-        column[1].imshow(example.map, cmap=_HEAT, vmin=limits[0], vmax=limits[1])
+    for column, example in enumerate(examples):
+        top = axes_at(0, column)
+        top.imshow(example.image)
+        _caption(top, example, heading=example.group if example.group != previous else "")
+        axes_at(1, column).imshow(example.map, cmap=_HEAT, vmin=limits[0], vmax=limits[1])
         if example.mask is not None:
-            column[2].imshow(example.image)
-            column[2].contour(example.mask, levels=[0.5], colors=_CONTOUR, linewidths=1.2)
-        elif rows == 3:
-            column[2].set_visible(False)
-        _caption(column[0], example, heading=example.group if example.group != previous else "")
+            outlined = axes_at(2, column)
+            outlined.imshow(example.image)
+            outlined.contour(example.mask, levels=[0.5], colors=_CONTOUR, linewidths=1.2)
         previous = example.group
-    for label, axes in zip(("image", "anomaly map", "defect's mask"), grid[:, 0], strict=False):
-        axes.set_ylabel(label, fontsize=8, color=MUTED, family=FONT)
+    for row, label in enumerate(("image", "anomaly map", "defect's mask")[:rows]):
+        middle = height - _HEAD - row * (_SIDE + _GAP) - _SIDE / 2
+        figure.text(
+            0.1 / width, middle / height, label,
+            rotation=90, va="center", ha="center", fontsize=8, color=MUTED, family=FONT,
+        )  # fmt: skip
+    if credit:
+        place = (_LEFT / width, 0.1 / height)
+        figure.text(*place, credit, fontsize=7.5, color=MUTED, family=FONT)
     return figure
 
 
-def _caption(axes: Any, example: Example, heading: str) -> None:
-    verdict = "flagged" if example.score > example.threshold else "passed"
-    relation = ">" if example.score > example.threshold else "≤"
-    colour = ALARM if example.wrong else INK
+def _caption(axes: Axes, example: Example, heading: str) -> None:
+    flagged = example.score > example.threshold
+    text = f"{example.score:.4g} {'>' if flagged else '≤'} {example.threshold:.4g}"
     axes.set_title(
-        f"{verdict}: {example.score:.3g} {relation} {example.threshold:.3g}\n{example.defect_type}",
-        fontsize=7.5, color=colour, family=FONT, loc="left", linespacing=1.3,
+        f"{'flagged' if flagged else 'passed'}: {text}\n{example.defect_type}",
+        fontsize=7.5, color=ALARM if example.wrong else INK, family=FONT, loc="left",
+        linespacing=1.3, pad=4,
     )  # fmt: skip
     axes.annotate(
-        heading or " ", (0, 1), (0, 28), "axes fraction", textcoords="offset points",
+        heading, (0, 1), (0, 31), "axes fraction", textcoords="offset points",
         fontsize=8.5, fontweight="bold", color=INK, family=FONT,
     )  # fmt: skip
+
+
+def _colour_limits(maps: Iterable[NDArray[np.float32]], threshold: float) -> tuple[float, float]:
+    """From the typical pixel of the maps up, so that the threshold has the colour orange."""
+    low = min(float(np.median(np.stack(list(maps)))), threshold)
+    span = max(threshold - low, float(np.finfo(np.float32).eps))
+    return low, low + span / _ORANGE
 
 
 def _example(

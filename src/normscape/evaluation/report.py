@@ -10,7 +10,7 @@ from typing import Any
 import jinja2
 
 from normscape.calibration.calibrator import Calibration
-from normscape.evaluation.evaluate import Evaluation
+from normscape.evaluation.results import Evaluation
 from normscape.params import EvaluateParams
 
 NAMES = {
