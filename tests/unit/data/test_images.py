@@ -69,6 +69,11 @@ def test_message_names_the_file_and_what_to_do(tmp_path: Path) -> None:
         read_image(tmp_path / "gone.png")
 
 
+def test_other_formats_behind_a_good_suffix_are_refused(picture: Picture) -> None:
+    with pytest.raises(DataError, match="not an image of a supported kind"):
+        decode_image(encode(picture(1), "EPS"))
+
+
 def test_empty_file() -> None:
     with pytest.raises(DataError, match="0 bytes"):
         decode_image(b"")
