@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from normscape.detectors.progress import progress_bar
 from normscape.errors import DataError, NormscapeError, UsageError
 from normscape.params import Params
 from normscape.registry.bundle import Bundle
@@ -21,7 +22,6 @@ from normscape.scoring.inbox import Inbox, Pruned
 from normscape.scoring.log import SCHEMA, LogWriter, check_day
 from normscape.scoring.overlay import write_overlay
 from normscape.scoring.paths import overlay_path, score_lock, score_log
-from normscape.scoring.progress import progress_bar
 from normscape.scoring.record import Record
 from normscape.scoring.result import ImageScore
 from normscape.scoring.scorer import Scorer
@@ -111,9 +111,9 @@ def score_folder(
     )
     run = _Run(params, scorer, wanted, version)
     run.summary.found = len(sources)
-    with progress_bar(f"scoring {wanted} with {version}", len(sources), progress) as advance:
-        for count in run.score(sources):
-            advance(count)
+    with progress_bar(f"scoring {wanted} with {version}", len(sources), progress) as report:
+        for done in run.score(sources):
+            report(done, "")
     return run.summary
 
 
@@ -160,13 +160,12 @@ class _Run:
         self._committed = time.monotonic()
 
     def score(self, sources: Sequence[Source]) -> Iterator[int]:
-        """Score `sources`; yields how many images each step has dealt with."""
+        """Score `sources`; yields how many images have been dealt with."""
         size = self._params.score.batch_size
         batch: list[LoadedImage] = []
         with ThreadPoolExecutor(_WRITERS, thread_name_prefix="write") as pool:
-            for image in load(
-                sources, self._scorer.identity.input_size, self._log.knows, ahead=2 * size
-            ):
+            images = load(sources, self._scorer.identity.input_size, self._log.knows, 2 * size)
+            for done, image in enumerate(images, start=1):
                 if image.pixels is not None:
                     batch.append(image)
                     if len(batch) == size:
@@ -176,7 +175,7 @@ class _Run:
                     self._rows.append(self._row(image, image.error))
                 else:
                     self.summary.skipped += 1
-                yield 1
+                yield done
             if batch:
                 self._score_batch(batch, pool)
             self._commit()

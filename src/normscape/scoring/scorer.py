@@ -103,7 +103,7 @@ class Scorer:
             raise UsageError(
                 f"{len(pixels)} images but {len(declared)} declared categories; expected one each"
             )
-        maps = [as_stored(level).to(self._device) for level in self._backbone(pixels)]
+        maps = [level.to(self._device) for level in self._backbone(pixels)]
         prediction = self._model(maps)
         scores = prediction.score.double().cpu().numpy()
         distances = prediction.category_distance.double().cpu().numpy()
@@ -131,16 +131,6 @@ class Scorer:
             )
             for i in range(len(declared))
         ]
-
-
-def as_stored(level: torch.Tensor) -> torch.Tensor:
-    """Round a feature map as the feature store does.
-
-    Thresholds were fitted on stored features; without this the same image would get another score
-    here than there.
-    """
-    limit = torch.finfo(torch.float16).max
-    return level.clamp(-limit, limit).half().float()
 
 
 def _open_backbone(identity: BackboneIdentity, root: Path, cache: Path | None) -> Backbone:
