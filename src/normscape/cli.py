@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from normscape.cli_data import data_app
+from normscape.cli_models import models_app
+from normscape.cli_scoring import recalibrate, review_app, score
 from normscape.errors import NormscapeError
 from normscape.stages.runner import STAGES, run_stage
 
@@ -50,6 +53,12 @@ def _add_stage(name: str) -> None:
 
 for _stage in STAGES:
     _add_stage(_stage)
+
+app.add_typer(data_app, name="data", rich_help_panel="Jobs")
+app.add_typer(models_app, name="models", rich_help_panel="Jobs")
+app.command(rich_help_panel="Jobs")(score)
+app.add_typer(review_app, name="review", rich_help_panel="Jobs")
+app.command(rich_help_panel="Jobs")(recalibrate)
 
 
 def main() -> None:
