@@ -24,7 +24,7 @@ MAX_PIXELS = 100_000_000
 _LABEL_LIMIT = 32  # a mask whose largest value is smaller holds labels 0, 1, 2..., not 0 to 255
 _STRIP_ROWS = 512
 # Pillow goes by content, not by suffix, and for some formats starts other programs.
-_FORMATS = ("PNG", "JPEG", "MPO", "BMP", "TIFF", "WEBP")
+_FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP")
 _TOO_LARGE = f"more than {MAX_PIXELS // 1_000_000} megapixels; crop or scale it down"
 
 # Pillow warns from 89 megapixels on; the limit above is ours and is an error, not a warning.

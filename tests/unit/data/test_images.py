@@ -74,6 +74,13 @@ def test_other_formats_behind_a_good_suffix_are_refused(picture: Picture) -> Non
         decode_image(encode(picture(1), "EPS"))
 
 
+@pytest.mark.parametrize("kind", ["TIFF", "MPO"])  # some cameras write MPO, two JPEGs, as .jpg
+def test_of_several_frames_the_first_is_read(kind: str) -> None:
+    frames = [Image.new("RGB", (32, 32), colour) for colour in ((200, 10, 10), (10, 10, 200))]
+    content = encode(frames[0], kind, save_all=True, append_images=frames[1:])
+    assert np.allclose(decode_image(content).image, frames[0], atol=4)
+
+
 def test_empty_file() -> None:
     with pytest.raises(DataError, match="0 bytes"):
         decode_image(b"")
