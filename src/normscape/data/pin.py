@@ -105,22 +105,31 @@ def check_pin(data: Path, dvc_file: Path, rev: str | None = None) -> PinnedHash:
         f"{_md5(json.dumps(listing, sort_keys=True).encode())}.dir", size, len(listing)
     )
     where = dvc_file.name if rev is None else f"{dvc_file.name} at {rev}"
-    expect_hash(found, pin, f"{data} against {where}", _first_difference(listing, pin, dvc_file))
+    name = dvc_file.name
+    expect_hash(
+        found,
+        pin,
+        f"{data} against {where}{_first_difference(listing, pin, dvc_file)}",
+        f"review the change, then pin it with 'dvc add {data.name}' and commit {name}; or restore "
+        f"what was pinned with 'dvc checkout {name}' ('make data' for the demo)",
+    )
     return found
 
 
-def expect_hash(found: PinnedHash, pin: PinnedHash, what: str, detail: str = "") -> None:
+def expect_hash(found: PinnedHash, pin: PinnedHash, what: str, remedy: str) -> None:
     """Raise unless `found` is `pin`.
 
+    Args:
+        found: The hash of a folder.
+        pin: The hash it should have.
+        what: What was compared, for the message.
+        remedy: What to do, for the message.
+
     Raises:
-        DataError: They differ; the message names both and what to do.
+        DataError: They differ.
     """
     if found.md5 != pin.md5:
-        raise DataError(
-            f"{what}: found {found}, expected {pin}{detail}; "
-            "'make data' restores the demo and 'dvc checkout data.dvc' what was pinned, "
-            "or review the change, then pin it with 'dvc add data' and commit data.dvc"
-        )
+        raise DataError(f"{what}: found {found}, expected {pin}; {remedy}")
 
 
 def _listing(folder: Path) -> tuple[list[dict[str, str]], int]:
@@ -188,7 +197,7 @@ def _md5(content: bytes) -> str:
 def _at_revision(dvc_file: Path, rev: str) -> str:
     try:
         return subprocess.run(
-            ["git", "show", f"{rev}:./{dvc_file.name}"],
+            ["git", "show", "--end-of-options", f"{rev}:./{dvc_file.name}"],
             cwd=dvc_file.absolute().parent,
             capture_output=True,
             text=True,
@@ -218,4 +227,4 @@ def _first_difference(listing: list[dict[str, str]], pin: PinnedHash, dvc_file: 
         return ""
     first = different[0]
     how = "added" if first not in pinned else "missing" if first not in found else "changed"
-    return f"; {len(different)} files differ, the first is {first} ({how})"
+    return f" ({len(different)} files differ, the first is {first}: {how})"

@@ -5,6 +5,7 @@ or compression, and the hash of the folder is pinned by `data.dvc`. So everythin
 SHA-256, computes with integers, and writes PNG by itself.
 """
 
-from normscape.data.demo.build import FEED_DAYS, build_demo
+from normscape.data.demo.build import ARRIVAL_DAY, DRIFT_DAY, FEED_DAYS, build_demo
+from normscape.data.demo.fill import fill_demo
 
-__all__ = ["FEED_DAYS", "build_demo"]
+__all__ = ["ARRIVAL_DAY", "DRIFT_DAY", "FEED_DAYS", "build_demo", "fill_demo"]

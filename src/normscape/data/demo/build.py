@@ -25,6 +25,9 @@ DRIFT_DAY = FEED_DAYS[3]
 ARRIVAL_DAY = FEED_DAYS[4]
 LAST_DAY = FEED_DAYS[5]
 
+TRUTH_FILE = "truth.csv"
+"""In the feed: what the operator knows."""
+
 _SOLAR_TRAIN, _SOLAR_TEST = 110, 40
 _TEXTURE_TRAIN, _TEXTURE_TEST_GOOD, _TEXTURE_TEST_DEFECTS = 98, 30, 8
 _FEED_IMAGES = (15, 1)  # normal and defective, a category and day
@@ -76,9 +79,15 @@ def build_demo(data: Path, feed: Path, pin: PinnedHash | None = None) -> None:
         ):
             crops = _with_defects(croppers, "grass", role, day, counts)
             truths += _write_day(new_feed, day, "grass", crops)
-        _write_truth(new_feed / "truth.csv", truths)
+        _write_truth(new_feed / TRUTH_FILE, truths)
         if pin is not None:
-            expect_hash(directory_hash(new_data), pin, "the demo that was just made")
+            expect_hash(
+                directory_hash(new_data),
+                pin,
+                "the demo that was just made",
+                "data.dvc pins other data ('git checkout data.dvc' restores the demo's pin), or an "
+                "installed package ships other photographs (install the locked ones)",
+            )
 
 
 def _solar(kind: Literal["mono", "poly"], data: Path, feed: Path) -> list[Truth]:

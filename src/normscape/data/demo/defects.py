@@ -31,15 +31,15 @@ class Defect:
 
 
 def scratch(pixels: Grey, draws: Draws, foreign: Grey) -> Defect:
-    """A slightly bent line, 1.25 to 2 pixels wide, lighter or darker than the surface around it."""
+    """A slightly bent line, 1.25 to 2.25 pixels wide, lighter or darker than what is around it."""
     del foreign
     rows, columns = _fine_grid()
-    radius = draws.between(5, 8)
+    radius = draws.between(5, 9)
     inside = np.zeros((CROP * _FINE, CROP * _FINE), dtype=bool)
     for row, column in _bent_line(draws):
         inside |= (rows - row) ** 2 + (columns - column) ** 2 <= radius * radius
     share = _coverage(inside)
-    contrast = draws.between(50, 80) * (1 if draws.below(2) else -1)
+    contrast = draws.between(60, 95) * (1 if draws.below(2) else -1)
     target = box_blur(pixels, 4).astype(np.int64) + contrast
     return _finish(blend(pixels, clip(target), share), share)
 
@@ -49,8 +49,8 @@ def stain(pixels: Grey, draws: Draws, foreign: Grey) -> Defect:
     del foreign
     share = _coverage(_blob(draws, draws.between(13, 19)))
     soft = box_blur(np.minimum(share, 255), 2).astype(np.int64)
-    soaked = (pixels.astype(np.int64) * 3 + box_blur(pixels, 3).astype(np.int64)) // 4
-    soaked = soaked * draws.between(48, 62) // 100
+    soaked = (pixels.astype(np.int64) + box_blur(pixels, 3).astype(np.int64)) // 2
+    soaked = soaked * draws.between(42, 56) // 100
     drawn = blend(pixels, clip(soaked), soft * 256 // 255)
     return _finish(drawn, soft)
 

@@ -27,7 +27,8 @@ class Crop:
     """A piece of a photograph.
 
     Attributes:
-        name: `<texture>-r<region>-<number>`; the part before the number is its group.
+        name: `<texture>-r<row><column>-<number>`, the region's row and column from 1 to 7; the part
+            before the number is its group.
         pixels: Grey values (64, 64).
     """
 
@@ -89,7 +90,8 @@ class Cropper:
         while (place := (region, *_placement(draws))) in self._taken:
             pass
         self._taken.add(place)
-        name = f"{self.texture}-r{region:02d}-{len(self._taken) - 1:03d}"
+        row, column = divmod(region, GRID)
+        name = f"{self.texture}-r{row + 1}{column + 1}-{len(self._taken) - 1:03d}"
         return Crop(name, self._cut(place))
 
     def _cut(self, place: _Place) -> Grey:
