@@ -7,7 +7,7 @@ if __name__ == "__main__":
 
 import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 from uuid import UUID
 
 import typer
@@ -19,22 +19,27 @@ from prefect.events.worker import EventsWorker
 
 from flows.environment import command
 from flows.outcome import clear_errors
-from monitoring import rules
-from monitoring.watch import MonitorRun, monitor_folder, watch
 from normscape.errors import NormscapeError
 from normscape.params import Params, load_params
 
+if TYPE_CHECKING:
+    from monitoring.watch import MonitorRun
+
 
 @task(cache_policy=NO_CACHE)
-@clear_errors
-def judge(params: Params, day: str | None) -> MonitorRun:
+def judge(params: Params, day: str | None) -> "MonitorRun":
     """Verdicts, pages and stored alerts of one window."""
+    from monitoring.watch import watch
+
     return watch(params, day)
 
 
 @task(cache_policy=NO_CACHE, retries=2, retry_delay_seconds=5)
 def send_alerts(params: Params) -> int:
     """Send every stored alert that was not sent yet; an event keeps its id when sent again."""
+    from monitoring import rules
+    from monitoring.watch import monitor_folder
+
     sent = 0
     for path, alert in rules.unsent(monitor_folder(params)):
         event = emit_event(alert.name, alert.resource, payload=alert.payload, id=UUID(alert.id))
@@ -51,7 +56,7 @@ def send_alerts(params: Params) -> int:
 
 @flow(name="monitor")
 @clear_errors
-def monitor(day: str | None = None, params_file: Path = Path("params.yaml")) -> MonitorRun:
+def monitor(day: str | None = None, params_file: Path = Path("params.yaml")) -> "MonitorRun":
     """Judge a day's scores of the model in production and send what must be known.
 
     Args:
@@ -74,14 +79,14 @@ def monitor(day: str | None = None, params_file: Path = Path("params.yaml")) -> 
     return run
 
 
-def _sentences(run: MonitorRun) -> list[str]:
+def _sentences(run: "MonitorRun") -> list[str]:
     found = [alert.sentence for alert in run.alerts]
     if not found:
         found = [f"{run.day}: nothing has drifted and nothing unknown has arrived"]
     return [*found, *run.notes, f"report: {run.folder / 'report.html'}"]
 
 
-def _markdown(run: MonitorRun) -> str:
+def _markdown(run: "MonitorRun") -> str:
     rows = [
         f"| {each.category} | {each.verdict} | {each.images} | "
         + ("" if each.effect is None else f"{each.effect:+.2f}")

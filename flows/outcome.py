@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
@@ -16,9 +17,10 @@ R = TypeVar("R")
 
 
 def clear_errors(function: Callable[P, R]) -> Callable[P, R]:
-    """Put below `@flow` or `@task`: a `NormscapeError` becomes the run's final state.
+    """Put below `@flow`: a `NormscapeError` becomes the run's final state.
 
-    Whoever called the run still gets the error itself, because the state carries it.
+    Whoever called the flow still gets the error itself, because the state carries it. Not for a
+    task: one that *returns* a failed state does not stop its caller.
     """
 
     @functools.wraps(function)
@@ -30,3 +32,15 @@ def clear_errors(function: Callable[P, R]) -> Callable[P, R]:
             return failed
 
     return wrapper
+
+
+class _WithoutTraceback(logging.Filter):
+    """Prefect logs the exception of a failed task with its traceback; the sentence is enough."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.exc_info and isinstance(record.exc_info[1], NormscapeError):
+            record.exc_info = None
+        return True
+
+
+logging.getLogger("prefect.task_runs").addFilter(_WithoutTraceback())

@@ -127,10 +127,10 @@ def _group(arguments: list[str], root: Path) -> Iterator[subprocess.Popen[str]]:
 def _end_group(process: subprocess.Popen[str]) -> None:
     """Ask the group to end, then make it; also when its leader has ended before the others."""
     deadline = time.monotonic() + _GRACE_SECONDS
-    sign = signal.SIGTERM
+    sign = int(signal.SIGTERM)
     while _signal(process.pid, sign):
         process.poll()
-        sign = signal.Signals(0) if time.monotonic() < deadline else signal.SIGKILL
+        sign = 0 if time.monotonic() < deadline else int(signal.SIGKILL)
         time.sleep(0.05)
     process.wait()
     for stream in (process.stdin, process.stdout):

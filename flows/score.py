@@ -6,24 +6,35 @@ if __name__ == "__main__":
     own_prefect()
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from prefect import flow, get_run_logger, task
+from prefect import State, flow, get_run_logger, task
 from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
 
 from flows.environment import command
-from flows.feed import unscored_days
 from flows.outcome import clear_errors
+from normscape.errors import NormscapeError
 from normscape.params import Params, load_params
-from normscape.scoring.run import ScoreSummary, score_folder
+
+if TYPE_CHECKING:
+    from normscape.scoring.run import ScoreSummary
 
 
-@task(cache_policy=NO_CACHE, retries=1, retry_delay_seconds=10, task_run_name="score {folder.name}")
-@clear_errors
-def score_day(folder: Path, day: str | None, params: Params) -> ScoreSummary:
+def _is_worth_another_try(task: object, run: object, state: State) -> bool:
+    """A sentence for the user stays as true as it was; a full disk or a lost mount may not."""
+    return not isinstance(state.result(raise_on_failure=False), NormscapeError)
+
+
+@task(
+    cache_policy=NO_CACHE, retries=1, retry_delay_seconds=10,
+    retry_condition_fn=_is_worth_another_try, task_run_name="score {folder.name}",
+)  # fmt: skip
+def score_day(folder: Path, day: str | None, params: Params) -> "ScoreSummary":
     """Score one day; run again it scores only what is not in the log, so it may be retried."""
+    from normscape.scoring.run import score_folder
+
     return score_folder(folder, params, day=day)
 
 
@@ -34,7 +45,7 @@ def score(
     day: str | None = None,
     feed: bool = False,
     params_file: Path = Path("params.yaml"),
-) -> list[ScoreSummary]:
+) -> "list[ScoreSummary]":
     """Score a day's folder `[category/]image`, or all of a feed `day/[category/]image`.
 
     Args:
@@ -50,6 +61,8 @@ def score(
         UsageError: The folder or the day is wrong, or there is no model in production.
         NormscapeError: The bundle is damaged or cannot run here, or nothing can be written.
     """
+    from flows.feed import unscored_days
+
     logger, params = get_run_logger(), load_params(params_file)
     folders = unscored_days(folder, params) if feed else [folder]
     summaries = [score_day(each, day, params) for each in folders]
@@ -63,7 +76,7 @@ def score(
     return summaries
 
 
-def _table(summaries: list[ScoreSummary]) -> list[dict[str, object]]:
+def _table(summaries: "list[ScoreSummary]") -> list[dict[str, object]]:
     return [
         {
             "day": each.day,

@@ -5,8 +5,9 @@ if __name__ == "__main__":
 
     own_prefect()
 
+from collections import Counter
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 from uuid import UUID
 
 import typer
@@ -21,40 +22,38 @@ from prefect.states import Completed
 
 from flows.environment import command
 from flows.outcome import clear_errors
-from flows.pool import run_on_pool
 from flows.repro import check_revision
 from flows.stage import stage
-from flows.summary import training_summary
-from normscape.data.pin import check_pin
 from normscape.errors import GateError, UsageError
 from normscape.files import exclusive_lock, read_json
 from normscape.params import Params, load_params
-from normscape.registry.bundle import Bundle
-from normscape.registry.code import read_code_state
-from normscape.registry.contract import PRODUCTION
-from normscape.registry.publish import PublishResult, publish
-from normscape.registry.store import open_registry
-from normscape.registry.writer import data_version
-from normscape.review.inbox import Selection, select
 from normscape.stages.runner import STAGES
+
+if TYPE_CHECKING:
+    from normscape.registry.publish import PublishResult
 
 POOL_STAGES = ("prototypes", "detector")
 """The stages that run on `train.gpu_pool` where one is set."""
 
 
 @task(cache_policy=NO_CACHE)
-@clear_errors
 def guard(params: Params, revision: str | None) -> None:
     """The data must be what `data.dvc` pins: `dvc repro` would silently pin what it finds."""
+    from normscape.data.pin import check_pin
+
     if revision is not None:
         check_revision(params.root, revision)
     check_pin(params.data, params.data.with_name(f"{params.data.name}.dvc"), revision)
 
 
 @task(cache_policy=NO_CACHE)
-@clear_errors
 def nothing_new(params: Params) -> str | None:
     """A sentence when the champion was made from these data and parameters already, else None."""
+    from normscape.registry.bundle import Bundle
+    from normscape.registry.contract import PRODUCTION
+    from normscape.registry.store import open_registry
+    from normscape.registry.writer import data_version
+
     registry = open_registry(params)
     version = registry.alias(PRODUCTION)
     if version is None:
@@ -66,22 +65,17 @@ def nothing_new(params: Params) -> str | None:
         same_params = False
     if champion.data_version != data_version(params) or not same_params:
         return None
-    waiting = select(params, Selection(status="waiting"))
-    review = "no image waits for review"
-    if waiting:
-        kinds = {kind: sum(kind in each.reasons for each in waiting) for kind in _reasons(waiting)}
-        counts = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
-        review = (
-            f"{len(waiting)} images wait for review ({counts}): 'normscape review list' shows "
-            "them; approve those that are normal, then 'dvc add data' and commit data.dvc"
-        )
-    return f"nothing new to learn: {version} was made from the same data and parameters; {review}"
+    return (
+        f"nothing new to learn: {version} was made from the same data and parameters; "
+        + _waiting(params)
+    )
 
 
 @task(cache_policy=NO_CACHE)
-@clear_errors
-def publish_model(params: Params, reason: str, allow_dirty: bool, promote: bool) -> PublishResult:
+def publish_model(params: Params, reason: str, allow_dirty: bool, promote: bool) -> "PublishResult":
     """Gate, register, promote; not retried, because every try registers a version."""
+    from normscape.registry.publish import publish
+
     return publish(params, reason=reason, allow_dirty=allow_dirty, promote=promote)
 
 
@@ -96,7 +90,7 @@ def train(
     force: bool = False,
     revision: str | None = None,
     params_file: Path = Path("params.yaml"),
-) -> PublishResult | State[Any]:
+) -> "PublishResult | State[Any]":
     """Train a model on the pinned data and put it into production if it earns that.
 
     Args:
@@ -118,6 +112,8 @@ def train(
         BusyError: Another training runs in this checkout.
         NormscapeError: A stage failed.
     """
+    from flows.summary import training_summary
+
     params = load_params(params_file)
     with exclusive_lock(params.state / "locks" / "train.lock", "a training"):
         guard(params, revision)
@@ -143,6 +139,9 @@ def train(
 
 
 def _run_stages(params: Params, force: bool) -> None:
+    from flows.pool import run_on_pool
+    from normscape.registry.code import read_code_state
+
     pool = params.train.gpu_pool
     commit = read_code_state(params.root).commit
     progress = create_progress_artifact(0.0, key="stages", description="Stages of dvc.yaml")
@@ -154,8 +153,18 @@ def _run_stages(params: Params, force: bool) -> None:
         update_progress_artifact(cast(UUID, progress), 100.0 * number / len(STAGES))
 
 
-def _reasons(waiting: list[Any]) -> list[str]:
-    return sorted({reason for each in waiting for reason in each.reasons})
+def _waiting(params: Params) -> str:
+    from normscape.review.inbox import Selection, select
+
+    waiting = select(params, Selection(status="waiting"))
+    if not waiting:
+        return "no image waits for review"
+    counts = Counter(reason for record in waiting for reason in record.reasons)
+    kinds = ", ".join(f"{count} {reason}" for reason, count in sorted(counts.items()))
+    return (
+        f"{len(waiting)} images wait for review ({kinds}): 'normscape review list' shows them; "
+        "approve those that are normal, then 'dvc add data' and commit data.dvc"
+    )
 
 
 def main(

@@ -18,11 +18,12 @@ from normscape.files import atomic_folder, exclusive_lock, write_json
 from normscape.novelty import UnknownVerdict, find_unknown, strange_level
 from normscape.params import Params
 from normscape.registry.bundle import Bundle
+from normscape.registry.contract import PRODUCTION
+from normscape.registry.store import open_registry
 from normscape.review.inbox import keep_drifted
 from normscape.scoring import log
 from normscape.scoring.inbox import Inbox
 from normscape.scoring.paths import score_log
-from normscape.scoring.run import open_version
 
 _LOCK_WAIT_SECONDS = 600.0
 
@@ -101,7 +102,9 @@ def watch(params: Params, day: str | None = None) -> MonitorRun:
         UsageError: There is no model in production, the day is not one, or nothing was scored yet.
         NormscapeError: A damaged bundle, score log or state, or an unwritable folder.
     """
-    version, bundle = open_version(params, "production")
+    registry = open_registry(params)
+    version = registry.resolve(PRODUCTION)
+    bundle = Bundle.load(registry.get(version))
     scores = score_log(params)
     wanted = day or _newest_day(scores, version)
     with exclusive_lock(params.state / "locks" / "monitor.lock", "the monitor", _LOCK_WAIT_SECONDS):
