@@ -63,4 +63,5 @@ lock: ## Compile both locks anew, without registry addresses
 	@$(LOCK) --group pyproject.toml:dev -c requirements.lock -o requirements-dev.lock
 
 clean: ## Remove what runs have left: the tour, scores, registry, caches (not .venv, not data/)
+	@chmod -R u+w .normscape 2>/dev/null || true  # registered versions are read-only
 	@rm -rf .normscape artifacts feed .pytest_cache .mypy_cache .ruff_cache

@@ -24,6 +24,7 @@ def make_scratch(checkout: Path, scratch: Path) -> bool:
         NormscapeError: git or dvc failed.
     """
     if scratch.exists():
+        run(checkout, "chmod", "-R", "u+w", str(scratch))  # registered versions are read-only
         shutil.rmtree(scratch)
     scratch.parent.mkdir(parents=True, exist_ok=True)
     run(checkout, "git", "clone", "--quiet", "--shared", str(checkout), str(scratch))
