@@ -41,8 +41,8 @@ def aupro(ranking: Ranking, limit: float) -> float:
     """Area under the per-region overlap curve up to a false-positive rate, divided by that rate.
 
     The PRO at a threshold is the mean over defect regions of the detected share of each region
-    (Bergmann et al., "The MVTec Anomaly Detection Dataset", IJCV 2021, section 5.1). Exact: every
-    distinct value is a threshold, and the curve is linear between thresholds.
+    (Bergmann et al., "The MVTec Anomaly Detection Dataset", IJCV 2021). Exact: every distinct
+    value is a threshold, and the curve is linear between thresholds.
 
     Args:
         ranking: Of pixels, whose weights sum to 1 over all regions (`region_weights`, divided by
