@@ -106,13 +106,17 @@ class PrototypeParams(Section):
     """The local and the global prototype bank."""
 
     seed: int = 0
+    sample_tokens: Annotated[int, Field(ge=1000)] = 400000
+    norm_power: Share = 0.5
+    hold_out_percent: Annotated[int, Field(ge=1, le=50)] = 10
     local_per_category: Count = 512
-    local_steps: Annotated[int, Field(ge=0)] = 60
+    local_steps: Annotated[int, Field(ge=0)] = 10
     local_neighbours: Count = 4
     temperature: Positive = 0.1
     global_per_category: Count = 4
+    global_neighbours: Count = 4
     global_steps: Annotated[int, Field(ge=0)] = 60
-    ot_regularisation: Positive = 0.05
+    ot_regularisation: Annotated[float, Field(ge=0.002, le=1)] = 0.05
     ot_marginal: Positive = 1.0
 
 
@@ -134,7 +138,6 @@ class DetectorParams(Section):
     sampler_steps: Count = 1
     noise_draws: Count = 1
     prototype_share: Share = 0.5
-    hold_out_percent: Annotated[int, Field(ge=1, le=50)] = 10
     patience: Count = 5
     checkpoint_seconds: Positive = 20.0
 

@@ -1,0 +1,1 @@
+"""Detectors: tokens to anomaly maps, and the complete model around them."""

@@ -1,0 +1,154 @@
+"""DPDiff-AD after its published abstract: dual prototypes, and diffusion conditioned on both."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from normscape.diffusion.denoiser import Condition, Denoiser
+from normscape.diffusion.sampler import reconstruct
+from normscape.diffusion.schedule import Schedule
+from normscape.prototypes.global_bank import GlobalBank
+from normscape.prototypes.local import LocalBank
+from normscape.prototypes.sample import image_embedding
+
+_NOISE_SEED = 20_240_131
+
+
+@dataclass(frozen=True)
+class DPDiffConfig:
+    """The shape of a detector and how it scores; everything but the tensors.
+
+    Attributes:
+        tokens: N, per image.
+        dimensions: D, of a token.
+        local_prototypes: K_l.
+        local_neighbours: k, per token.
+        global_prototypes: K_g.
+        global_neighbours: m, per image.
+        temperature: Of the aggregation of local prototypes.
+        width: Of the denoiser.
+        blocks: Of the denoiser.
+        heads: Of its attention.
+        timesteps: T.
+        noise_step: Where the reconstruction starts.
+        sampler_steps: Denoiser evaluations per reconstruction.
+        noise_draws: Reconstructions that are averaged.
+        prototype_share: Weight of the prototype distance in the map.
+    """
+
+    tokens: int
+    dimensions: int
+    local_prototypes: int
+    local_neighbours: int
+    global_prototypes: int
+    global_neighbours: int
+    temperature: float
+    width: int
+    blocks: int
+    heads: int
+    timesteps: int
+    noise_step: int
+    sampler_steps: int
+    noise_draws: int
+    prototype_share: float
+
+
+class DPDiff(nn.Module):
+    """The detector; see docs/methods.md. Tokens are those of `prototypes.geometry`.
+
+    Args:
+        config: The shape; the tensors are empty until trained or loaded.
+    """
+
+    residual_scale: Tensor
+    noise: Tensor
+    centre: Tensor
+    spread: Tensor
+
+    def __init__(self, config: DPDiffConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.local_bank = LocalBank(
+            torch.zeros(config.local_prototypes, config.dimensions),
+            config.local_neighbours,
+            config.temperature,
+        )
+        self.global_bank = GlobalBank(
+            torch.zeros(config.global_prototypes, config.dimensions), config.global_neighbours
+        )
+        self.schedule = Schedule(config.timesteps)
+        self.denoiser = Denoiser(
+            config.dimensions, config.width, config.blocks, config.heads, config.timesteps
+        )
+        # Stored with the weights: the same scores with any version of the random generator.
+        noise = torch.randn(
+            (config.noise_draws, config.tokens, config.dimensions),
+            generator=torch.Generator().manual_seed(_NOISE_SEED),
+        )
+        self.register_buffer("noise", noise)
+        self.register_buffer("residual_scale", torch.ones(()))
+        self.register_buffer("centre", torch.zeros(2))
+        self.register_buffer("spread", torch.ones(2))
+
+    def config_dict(self) -> dict[str, Any]:
+        """The configuration as JSON values."""
+        return asdict(self.config)
+
+    def anomaly_map(self, tokens: Tensor) -> Tensor:
+        """Scores `(B, N)` of tokens `(B, N, D)`; see `fuse`."""
+        return self.fuse(self.components(tokens))
+
+    def components(self, tokens: Tensor) -> Tensor:
+        """Prototype distance and reconstruction residual of every token: `(B, N, 2)`.
+
+        Images are handled one at a time: matrix products of one shape give the same bits, and a
+        similarity matrix of one image stays in the cache.
+        """
+        return torch.stack([self._components(image) for image in tokens.unsqueeze(1)])
+
+    def _components(self, tokens: Tensor) -> Tensor:
+        match = self.local_bank(tokens[0])
+        aggregate = match.aggregate.unsqueeze(0)
+        condition = self.condition(match.index.unsqueeze(0), aggregate, image_embedding(tokens))
+        residual = (tokens - aggregate) / self.residual_scale
+        error = torch.zeros_like(match.distance)
+        for noise in self.noise:
+            rebuilt = reconstruct(
+                self.denoiser,
+                self.schedule,
+                residual,
+                condition,
+                noise.unsqueeze(0),
+                start=self.config.noise_step,
+                steps=self.config.sampler_steps,
+            )
+            error = error + (residual - rebuilt)[0].square().mean(dim=1).sqrt()
+        error = error * self.residual_scale / len(self.noise)
+        return torch.stack([match.distance.sqrt(), error], dim=1)
+
+    def condition(self, index: Tensor, aggregate: Tensor, embeddings: Tensor) -> Condition:
+        """What the denoiser may draw on.
+
+        Args:
+            index: `(B, N, k)` local prototypes of every token.
+            aggregate: `(B, N, D)` their aggregate.
+            embeddings: `(B, D)` of the images.
+        """
+        nearest = self.global_bank.prototypes[self.global_bank(embeddings)]
+        return Condition(self.local_bank.prototypes, index, nearest, aggregate)
+
+    def fuse(self, components: Tensor) -> Tensor:
+        """Weighted mean of the components `(..., 2)`, each in units of its spread on normals."""
+        share = self.config.prototype_share
+        standard = (components - self.centre) / self.spread
+        return share * standard[..., 0] + (1.0 - share) * standard[..., 1]
+
+    def fit_normalisation(self, components: Tensor) -> None:
+        """Take centre and spread of the components `(..., 2)` of normal tokens."""
+        flat = components.flatten(0, -2)
+        self.centre.copy_(flat.mean(dim=0))
+        self.spread.copy_(flat.std(dim=0).clamp_min(1e-6))

@@ -1,0 +1,80 @@
+"""What the detector is trained for: `L = L_diff + λ_l L_local + λ_g L_OT`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from normscape.detectors.batches import Batch
+from normscape.detectors.dpdiff import DPDiff
+from normscape.params import Params
+from normscape.prototypes.global_bank import transport_loss
+from normscape.prototypes.local import local_loss
+from normscape.prototypes.sample import pool_regions
+
+_COSINE_WEIGHT = 1.0
+_SQUARED_WEIGHT = 0.5
+
+
+@dataclass(frozen=True)
+class Losses:
+    """Scalars of one batch, and the embeddings `(E, D)` that went into the transport."""
+
+    total: Tensor
+    diffusion: Tensor
+    local: Tensor
+    transport: Tensor
+    embeddings: Tensor
+
+
+def diffusion_loss(detector: DPDiff, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+    """The loss of reconstructing a batch, the loss of the local bank, and the reconstruction.
+
+    `L_diff = mean (1 - cos(x̂, x)) + w mean |û - u|² / D`, with `u = (x - y) / s`.
+
+    Returns:
+        Two scalars and `x̂ (B, T, D)`.
+    """
+    tokens = batch.tokens
+    match = detector.local_bank(tokens.flatten(0, 1))
+    aggregate = match.aggregate.view_as(tokens)
+    index = match.index.view(*tokens.shape[:2], -1)
+    condition = detector.condition(index, aggregate, batch.embedding)
+    # The target does not move the banks; the reconstruction and the condition do.
+    residual = ((tokens - aggregate) / detector.residual_scale).detach()
+    noisy = detector.schedule.diffuse(residual, batch.noise, batch.time)
+    estimate = detector.denoiser(noisy, batch.time, condition)
+    rebuilt = aggregate + estimate * detector.residual_scale
+    cosine = 1.0 - functional.cosine_similarity(rebuilt, tokens, dim=-1).mean()
+    squared = (estimate - residual).square().mean()
+    return _COSINE_WEIGHT * cosine + _SQUARED_WEIGHT * squared, local_loss(match), rebuilt
+
+
+def losses(detector: DPDiff, batch: Batch, queue: Tensor, params: Params) -> Losses:
+    """All losses of a batch.
+
+    The transport is between the global prototypes and the embeddings of the reconstructed images
+    and regions, together with those of earlier batches: it moves the prototypes to where images
+    are, and the reconstructions to where prototypes are.
+
+    Args:
+        detector: The detector.
+        batch: What to learn from.
+        queue: `(Q, D)` embeddings of earlier batches, without gradients.
+        params: Sections `prototypes` and `detector`.
+    """
+    diffusion, local, rebuilt = diffusion_loss(detector, batch)
+    regions = pool_regions(rebuilt, batch.region).flatten(0, 1)
+    embeddings = torch.cat([rebuilt.mean(dim=1), regions])
+    transport = transport_loss(
+        torch.cat([embeddings, queue]),
+        detector.global_bank.prototypes,
+        params.prototypes.ot_regularisation,
+        params.prototypes.ot_marginal,
+    )
+    weights = params.detector
+    total = diffusion + weights.local_weight * local + weights.global_weight * transport
+    return Losses(total, diffusion, local, transport, embeddings)

@@ -1,0 +1,1 @@
+"""Diffusion on what the prototypes leave unexplained: schedule, denoiser, sampler."""

@@ -1,0 +1,1 @@
+"""Prototype banks of normality: local structure, global geometry, and the known categories."""

@@ -1,0 +1,87 @@
+"""What the prototypes stage leaves for the detector: transform, banks and category head."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from normscape.errors import NormscapeError
+from normscape.features.transform import TokenTransform
+from normscape.files import read_json, write_json
+from normscape.prototypes.categories import CategoryHead
+
+_TRANSFORM = "transform.safetensors"
+_BANKS = "banks.safetensors"
+_RECORD = "prototypes.json"
+
+
+@dataclass(frozen=True)
+class Prototypes:
+    """The fitted parts.
+
+    Attributes:
+        transform: Maps to tokens.
+        local: `(K_l, D)`.
+        globally: `(K_g, D)`.
+        head: Category head.
+        categories: Names.
+        record: Sizes and losses, JSON values.
+    """
+
+    transform: TokenTransform
+    local: Tensor
+    globally: Tensor
+    head: CategoryHead
+    categories: tuple[str, ...]
+    record: dict[str, Any]
+
+    def save(self, folder: Path) -> None:
+        """Write the files into `folder`."""
+        save_file(_plain(self.transform.state_dict()), folder / _TRANSFORM)
+        banks = {"local": self.local, "global": self.globally}
+        banks |= {f"head.{name}": value for name, value in self.head.state_dict().items()}
+        save_file(_plain(banks), folder / _BANKS)
+        write_json(
+            folder / _RECORD,
+            {
+                "categories": list(self.categories),
+                "transform": self.transform.config(),
+                **self.record,
+            },
+        )
+
+    @classmethod
+    def load(cls, folder: Path) -> Prototypes:
+        """Read what `save` wrote.
+
+        Raises:
+            UsageError: There is none.
+            NormscapeError: A file is damaged.
+        """
+        record = read_json(folder / _RECORD)
+        try:
+            transform = TokenTransform.from_config(record.pop("transform"))
+            transform.load_state_dict(load_file(folder / _TRANSFORM))
+            banks = load_file(folder / _BANKS)
+            return cls(
+                transform,
+                banks["local"],
+                banks["global"],
+                CategoryHead(banks["head.means"], banks["head.whitening"], banks["head.scale"]),
+                tuple(record.pop("categories")),
+                record,
+            )
+        except (SafetensorError, OSError, KeyError, TypeError, RuntimeError) as error:
+            raise NormscapeError(
+                f"the prototypes in {folder} cannot be read ({' '.join(str(error).split())[:200]});"
+                " run the prototypes stage again"
+            ) from None
+
+
+def _plain(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: value.detach().cpu().contiguous() for name, value in tensors.items()}

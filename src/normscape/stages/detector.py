@@ -1,0 +1,203 @@
+"""Stage `detector`: train the detector from the banks, and write the complete model."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from normscape.backbones import select_device
+from normscape.backbones.runtime import available_cores
+from normscape.data.manifest import read_manifest
+from normscape.detectors.checkpoint import Checkpoints
+from normscape.detectors.dpdiff import DPDiff, DPDiffConfig
+from normscape.detectors.model import InspectionModel
+from normscape.detectors.progress import progress_bar
+from normscape.detectors.trainer import Progress, Trainer
+from normscape.errors import UsageError
+from normscape.features.extract import ensure_features
+from normscape.features.store import FeatureStore
+from normscape.files import atomic_folder, sha256_file, write_json
+from normscape.params import Params
+from normscape.prototypes.artifact import Prototypes
+from normscape.prototypes.sample import TokenSample, sample_tokens
+from normscape.prototypes.training import TrainingImages, stream_tokens, training_images
+
+_NORMALISATION_IMAGES = 64
+_CHECKPOINT_FORMAT = 1
+
+
+def run(params: Params) -> None:
+    """Write `artifacts/detector`: the model and `training.json`.
+
+    Resumes from the last checkpoint of a training with the same data, features, prototypes and
+    parameters, and then gives the same tensors as one that was never interrupted.
+
+    Raises:
+        DataError: There are no training images, or one cannot be read.
+        UsageError: The manifest or the prototypes are missing, or parameters do not fit.
+        NormscapeError: Something cannot be read or written.
+    """
+    threads = available_cores()
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    device = select_device()
+    manifest = read_manifest(params.artifacts / "manifest.parquet")
+    learn, held_out = training_images(manifest, params.prototypes.hold_out_percent)
+    prototypes = Prototypes.load(params.artifacts / "prototypes")
+    if prototypes.categories != learn.categories:
+        raise UsageError(
+            f"the prototypes are of {', '.join(prototypes.categories)}, the manifest has "
+            f"{', '.join(learn.categories)}; run the prototypes stage again"
+        )
+    store = ensure_features(params, [*learn.items(params.data), *held_out.items(params.data)])
+    key = _key(params, manifest, store, f"{device.type}/{threads}")
+    checkpoints = Checkpoints(params.state / "checkpoints", key)
+    checkpoints.prune()
+    model, progress = train(
+        params, prototypes, learn, held_out, store, checkpoints=checkpoints, device=device
+    )
+    with atomic_folder(params.artifacts / "detector") as folder:
+        model.save(folder)
+        write_json(folder / "training.json", _summary(params, progress, learn, held_out))
+    checkpoints.remove()
+
+
+def train(
+    params: Params,
+    prototypes: Prototypes,
+    learn: TrainingImages,
+    held_out: TrainingImages,
+    store: FeatureStore,
+    *,
+    checkpoints: Checkpoints,
+    device: torch.device,
+) -> tuple[InspectionModel, Progress]:
+    """Train on cached features and put the model together."""
+    detector = build(params, prototypes).to(device)
+    model = InspectionModel(
+        prototypes.transform,
+        detector,
+        prototypes.head,
+        categories=prototypes.categories,
+        maps=params.maps,
+        norm_power=params.prototypes.norm_power,
+    ).to(device)
+
+    def sample(images: TrainingImages) -> TokenSample:
+        tokens = stream_tokens(
+            store,
+            model.transform,
+            images.hashes,
+            batch_size=params.features.batch_size,
+            norm_power=params.prototypes.norm_power,
+            device=device,
+        )
+        limit, seed = params.prototypes.sample_tokens, params.detector.seed
+        return sample_tokens(tokens, images.labels, limit, seed)
+
+    trainer = Trainer(
+        detector, sample(learn), sample(held_out) if len(held_out) else None, params, checkpoints
+    )
+    with progress_bar("train", params.detector.steps, True) as report:
+        progress = trainer.run(lambda step, loss: report(step, f"loss {loss:.4f}"))
+    normals = (held_out if len(held_out) else learn).hashes
+    _normalise(model, store, normals, device)
+    return model.eval(), progress
+
+
+def build(params: Params, prototypes: Prototypes) -> DPDiff:
+    """A detector with the fitted banks and an untrained, seeded denoiser.
+
+    Raises:
+        UsageError: Parameters contradict each other.
+    """
+    settings, banks = params.detector, params.prototypes
+    if settings.width % settings.heads:
+        raise UsageError(
+            f"detector.width is {settings.width}, detector.heads is {settings.heads}; expected a "
+            "width that the heads divide"
+        )
+    if settings.noise_step > settings.timesteps:
+        raise UsageError(
+            f"detector.noise_step is {settings.noise_step}, but detector.timesteps is "
+            f"{settings.timesteps}; expected at most as many"
+        )
+    if settings.sampler_steps > settings.noise_step:
+        raise UsageError(
+            f"detector.sampler_steps is {settings.sampler_steps}, but detector.noise_step is "
+            f"{settings.noise_step}; expected at most as many"
+        )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(settings.seed)
+        detector = DPDiff(
+            DPDiffConfig(
+                tokens=prototypes.transform.tokens,
+                dimensions=prototypes.transform.dimensions,
+                local_prototypes=len(prototypes.local),
+                local_neighbours=banks.local_neighbours,
+                global_prototypes=len(prototypes.globally),
+                global_neighbours=banks.global_neighbours,
+                temperature=banks.temperature,
+                width=settings.width,
+                blocks=settings.blocks,
+                heads=settings.heads,
+                timesteps=settings.timesteps,
+                noise_step=settings.noise_step,
+                sampler_steps=settings.sampler_steps,
+                noise_draws=settings.noise_draws,
+                prototype_share=settings.prototype_share,
+            )
+        )
+    with torch.no_grad():
+        detector.local_bank.prototypes.copy_(prototypes.local)
+        detector.global_bank.prototypes.copy_(prototypes.globally)
+    return detector
+
+
+@torch.no_grad()
+def _normalise(
+    model: InspectionModel, store: FeatureStore, hashes: tuple[str, ...], device: torch.device
+) -> None:
+    """Take the spread of both map components from normal images, evenly over the list."""
+    stride = max(1, len(hashes) // _NORMALISATION_IMAGES)
+    parts: list[Tensor] = []
+    for sha256 in hashes[::stride][:_NORMALISATION_IMAGES]:
+        maps = [level.to(device) for level in store.read([sha256])]
+        parts.append(model.detector.components(model.tokens(maps)))
+    model.detector.fit_normalisation(torch.cat(parts))
+
+
+def _key(params: Params, manifest: pd.DataFrame, store: FeatureStore, machine: str) -> str:
+    """Names a training by all that shapes its result."""
+    rows = manifest[manifest["split"] == "train"]
+    folder = params.artifacts / "prototypes"
+    content = {
+        "format": _CHECKPOINT_FORMAT,
+        "machine": machine,
+        "torch": torch.__version__,
+        "backbone": store.identity.key,
+        "params": params.fingerprint("features", "prototypes", "detector"),
+        "images": rows[["path", "category", "group", "sha256"]].astype(str).to_numpy().tolist(),
+        "prototypes": [
+            sha256_file(path) for path in sorted(folder.iterdir()) if path.suffix == ".safetensors"
+        ],
+    }
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def _summary(
+    params: Params, progress: Progress, learn: TrainingImages, held_out: TrainingImages
+) -> dict[str, object]:
+    return {
+        "train_images": len(learn),
+        "held_out_images": len(held_out),
+        "steps": progress.step,
+        "stopped_early": progress.step < params.detector.steps,
+        "best_step": progress.best_step,
+        "best_loss": progress.best_loss,
+        "curve": progress.curve,
+    }
