@@ -17,6 +17,7 @@ from torch import Tensor
 
 from normscape.backbones.network import FeatureNetwork
 from normscape.backbones.runtime import available_cores, cpu_has_bf16
+from normscape.backbones.vendor import openvino
 from normscape.errors import NormscapeError, UsageError
 from normscape.files import atomic_folder, exclusive_lock, read_json, sha256_file, write_json
 
@@ -78,17 +79,19 @@ def compile_model(model: Any, precision: str) -> Any:
     This is faster than whole batches (docs/backbones.md), and an image's features depend neither
     on its batch mates nor on the number of cores.
     """
-    from openvino import Core
-
     streams = min(available_cores(), _MAX_STREAMS)
-    return Core().compile_model(
-        model,
-        "CPU",
-        {
-            "INFERENCE_PRECISION_HINT": _PRECISIONS[precision],
-            "NUM_STREAMS": streams,
-            "INFERENCE_NUM_THREADS": streams,
-        },
+    return (
+        openvino()
+        .Core()
+        .compile_model(
+            model,
+            "CPU",
+            {
+                "INFERENCE_PRECISION_HINT": _PRECISIONS[precision],
+                "NUM_STREAMS": streams,
+                "INFERENCE_NUM_THREADS": streams,
+            },
+        )
     )
 
 
@@ -124,9 +127,8 @@ def _measured(network: FeatureNetwork, input_size: int) -> Converted:
 
 
 def _convert(network: FeatureNetwork, input_size: int) -> Any:
-    # openvino.convert_model reports its use to the vendor over the network unless the user has
-    # opted out, and traces the network three times; the frontend it is built on does neither.
-    from openvino import PartialShape, Type
+    # openvino.convert_model traces the network three times; the frontend it is built on, once.
+    library = openvino()
     from openvino.frontend import FrontEndManager
     from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 
@@ -141,8 +143,8 @@ def _convert(network: FeatureNetwork, input_size: int) -> Any:
     loaded = frontend.load(decoder)
     try:
         pixels = loaded.get_inputs()[0]
-        loaded.set_element_type(pixels, Type.f32)
-        loaded.set_partial_shape(pixels, PartialShape(list(example.shape)))
+        loaded.set_element_type(pixels, library.Type.f32)
+        loaded.set_partial_shape(pixels, library.PartialShape(list(example.shape)))
         model = frontend.convert(loaded)
     except RuntimeError as error:
         raise NormscapeError(
@@ -178,11 +180,9 @@ def _environment() -> dict[str, Any]:
 
 
 def _write(folder: Path, converted: Converted) -> None:
-    import openvino
-
     try:
         with atomic_folder(folder) as temporary:
-            openvino.save_model(converted.model, temporary / "model.xml", compress_to_fp16=False)
+            openvino().save_model(converted.model, temporary / "model.xml", compress_to_fp16=False)
             files = {p.name: sha256_file(p) for p in sorted(temporary.iterdir())}
             record = {
                 "environment": _environment(),
@@ -196,8 +196,6 @@ def _write(folder: Path, converted: Converted) -> None:
 
 
 def _read(folder: Path) -> Converted | None:
-    import openvino
-
     if not (folder / "record.json").is_file():
         return None
     try:
@@ -210,5 +208,5 @@ def _read(folder: Path) -> Converted | None:
     if damaged or record["environment"] != _environment():
         return None
     errors = record["bf16_errors"]
-    model = openvino.Core().read_model(folder / "model.xml")
+    model = openvino().Core().read_model(folder / "model.xml")
     return Converted(model, None if errors is None else tuple(errors))

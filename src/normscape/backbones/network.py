@@ -89,14 +89,21 @@ def feature_shapes(name: str, input_size: int, levels: Sequence[int]) -> tuple[L
         UsageError: The network has no such level, or does not take inputs of this size.
     """
     with torch.device("meta"):
-        network = _create(name, input_size, levels)
+        network: Any = _create(name, input_size, levels)
+        strides = network.feature_info.reduction()
+        if remainders := [stride for stride in strides if input_size % stride]:
+            raise UsageError(
+                f"backbone.input_size is {input_size}, but {name} has a stride of {remainders[0]}, "
+                "which does not divide it: the border would be cut off; choose a multiple of both "
+                f"{remainders[0]} and 32"
+            )
         wrapped = FeatureNetwork(network, (0.0,) * 3, (1.0,) * 3).eval()
         try:
             maps = wrapped(torch.empty(1, 3, input_size, input_size))
         except (AssertionError, RuntimeError, ValueError) as error:
             raise UsageError(
                 f"backbone.input_size is {input_size}, which {name} does not take: "
-                f"{_first_line(error)}; choose a multiple of its patch size"
+                f"{_first_line(error)}; choose the size it was trained with"
             ) from None
     if any(level.ndim != 4 for level in maps):
         raise UsageError(f"backbone.name is '{name}', whose features are not maps; choose another")

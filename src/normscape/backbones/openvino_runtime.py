@@ -13,6 +13,7 @@ from torch import Tensor
 
 from normscape.backbones.base import BackboneIdentity, LevelShape
 from normscape.backbones.conversion import Converted, compile_model
+from normscape.backbones.vendor import openvino
 
 
 class OpenVinoBackbone:
@@ -37,9 +38,9 @@ class OpenVinoBackbone:
 
     @cached_property
     def _queue(self) -> Any:
-        from openvino import AsyncInferQueue
-
-        return AsyncInferQueue(compile_model(self._convert().model, self.identity.precision))
+        return openvino().AsyncInferQueue(
+            compile_model(self._convert().model, self.identity.precision)
+        )
 
     def __call__(self, batch: Tensor) -> list[Tensor]:
         """Extract the maps of a `(B, 3, S, S)` batch; see `Backbone`."""

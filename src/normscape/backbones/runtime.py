@@ -7,6 +7,7 @@ from functools import lru_cache
 
 import torch
 
+from normscape.backbones.vendor import openvino
 from normscape.errors import UsageError
 
 PARITY = "parity"
@@ -26,9 +27,7 @@ def available_cores() -> int:
 @lru_cache(maxsize=1)
 def cpu_has_bf16() -> bool:
     """Whether OpenVINO can compute in bfloat16 on this CPU."""
-    from openvino import Core
-
-    return "BF16" in Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return "BF16" in openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
 def resolve(runtime: str, precision: str) -> tuple[str, str]:

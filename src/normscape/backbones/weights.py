@@ -80,7 +80,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
             f"weights file {path} cannot be read: {str(error).splitlines()[0]}; expected a "
             "safetensors file or a torch state dict that holds tensors only"
         ) from None
-    return {name: value for name, value in state.items() if isinstance(value, Tensor)}
+    return {name: value.contiguous() for name, value in state.items() if isinstance(value, Tensor)}
 
 
 def tensors_sha256(tensors: Mapping[str, Tensor]) -> str:
