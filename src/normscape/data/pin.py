@@ -227,4 +227,4 @@ def _first_difference(listing: list[dict[str, str]], pin: PinnedHash, dvc_file: 
         return ""
     first = different[0]
     how = "added" if first not in pinned else "missing" if first not in found else "changed"
-    return f" ({len(different)} files differ, the first is {first}: {how})"
+    return f" (files that differ: {len(different)}, the first is {first}, {how})"

@@ -71,7 +71,7 @@ def test_it_is_the_hash_that_dvc_records(tmp_path):
     assert check_pin(data, tmp_path / "data.dvc").files == 9
 
     (data / "b-c" / "1.png").write_bytes(b"changed")
-    with pytest.raises(DataError, match=r"2 files differ, the first is a/link\.png: changed"):
+    with pytest.raises(DataError, match=r"files that differ: 1, the first is b-c/1\.png, changed"):
         check_pin(data, tmp_path / "data.dvc")
 
 
@@ -102,9 +102,9 @@ def test_equal_data_pass_and_changed_data_name_both_hashes(tmp_path):
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        (lambda data: (data / "b.png").write_bytes(b"3"), r"1 files differ.*b\.png: changed"),
-        (lambda data: (data / "b.png").unlink(), r"1 files differ.*b\.png: missing"),
-        (lambda data: (data / "c.png").write_bytes(b"3"), r"1 files differ.*c\.png: added"),
+        (lambda data: (data / "b.png").write_bytes(b"3"), r"differ: 1, .*b\.png, changed"),
+        (lambda data: (data / "b.png").unlink(), r"differ: 1, .*b\.png, missing"),
+        (lambda data: (data / "c.png").write_bytes(b"3"), r"differ: 1, .*c\.png, added"),
     ],
 )
 def test_the_first_file_is_named_where_the_cache_knows_it(tmp_path, change, expected):

@@ -39,8 +39,8 @@ def scratch(pixels: Grey, draws: Draws, foreign: Grey) -> Defect:
     for row, column in _bent_line(draws):
         inside |= (rows - row) ** 2 + (columns - column) ** 2 <= radius * radius
     share = _coverage(inside)
-    contrast = draws.between(60, 95) * (1 if draws.below(2) else -1)
-    target = box_blur(pixels, 4).astype(np.int64) + contrast
+    contrast = draws.between(45, 65) + 2 * _roughness(pixels)
+    target = box_blur(pixels, 4).astype(np.int64) + (contrast if draws.below(2) else -contrast)
     return _finish(blend(pixels, clip(target), share), share)
 
 
@@ -49,7 +49,7 @@ def stain(pixels: Grey, draws: Draws, foreign: Grey) -> Defect:
     del foreign
     share = _coverage(_blob(draws, draws.between(13, 19)))
     soft = box_blur(np.minimum(share, 255), 2).astype(np.int64)
-    soaked = (pixels.astype(np.int64) + box_blur(pixels, 3).astype(np.int64)) // 2
+    soaked = (pixels.astype(np.int64) + 2 * box_blur(pixels, 3).astype(np.int64)) // 3
     soaked = soaked * draws.between(42, 56) // 100
     drawn = blend(pixels, clip(soaked), soft * 256 // 255)
     return _finish(drawn, soft)
@@ -69,13 +69,14 @@ def missing_patch(pixels: Grey, draws: Draws, foreign: Grey) -> Defect:
 
 
 def foreign_texture(pixels: Grey, draws: Draws, foreign: Grey) -> Defect:
-    """A piece of another photograph, as bright on average as what it covers."""
+    """A piece of another photograph, somewhat lighter or darker on average than what it covers."""
     share = _coverage(_blob(draws, draws.between(12, 17)))
     covered = share >= 128
     count = int(covered.sum())
     here = int(pixels[covered].astype(np.int64).sum()) // count
     there = int(foreign[covered].astype(np.int64).sum()) // count
-    return _finish(blend(pixels, clip(foreign.astype(np.int64) + here - there), share), share)
+    shift = here - there + draws.between(15, 35) * (1 if draws.below(2) else -1)
+    return _finish(blend(pixels, clip(foreign.astype(np.int64) + shift), share), share)
 
 
 KINDS: dict[str, Callable[[Grey, Draws, Grey], Defect]] = {
@@ -89,6 +90,12 @@ KINDS: dict[str, Callable[[Grey, Draws, Grey], Defect]] = {
 
 def _finish(drawn: Grey, share: Share) -> Defect:
     return Defect(drawn, np.where(share >= 64, 255, 0).astype(np.uint8))
+
+
+def _roughness(pixels: Grey) -> int:
+    """The mean distance of the pixels from their mean, in grey levels."""
+    values = pixels.astype(np.int64)
+    return int(np.abs(values - int(values.sum()) // values.size).sum()) // values.size
 
 
 def _fine_grid() -> tuple[NDArray[np.int64], NDArray[np.int64]]:
