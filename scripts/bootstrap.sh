@@ -20,8 +20,10 @@ if [ ! -x .venv/bin/python ]; then
     [ "$free_gib" -ge 9 ] ||
         fail "the environment needs 9 GiB (PyTorch with CUDA included), this disk has $free_gib GiB free; make room, then run this again"
     rm -rf .venv
-    "$python" -m venv .venv >/dev/null 2>&1 ||
-        fail "'$python -m venv' does not work; install the venv module (Debian and Ubuntu: apt install python3-venv), then run this again"
+    if ! problem=$("$python" -m venv .venv 2>&1); then
+        printf '%s\n' "$problem" >&2
+        fail "'$python -m venv .venv' failed; if it lacks ensurepip, install the venv module (Debian and Ubuntu: apt install python3-venv), then run this again"
+    fi
 fi
 
 if ! command -v uv >/dev/null 2>&1 && [ ! -x .venv/bin/uv ]; then
