@@ -35,7 +35,7 @@ def clear_errors(function: Callable[P, R]) -> Callable[P, R]:
 
 
 class _WithoutTraceback(logging.Filter):
-    """Prefect logs the exception of a failed task with its traceback; the sentence is enough."""
+    """Prefect logs the exception of a failed run with its traceback; the sentence is enough."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         if record.exc_info and isinstance(record.exc_info[1], NormscapeError):
@@ -43,4 +43,5 @@ class _WithoutTraceback(logging.Filter):
         return True
 
 
-logging.getLogger("prefect.task_runs").addFilter(_WithoutTraceback())
+for _name in ("prefect.task_runs", "prefect.flow_runs"):
+    logging.getLogger(_name).addFilter(_WithoutTraceback())

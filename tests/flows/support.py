@@ -11,10 +11,12 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from PIL import Image
 
+Found = TypeVar("Found")
 CHECKOUT = Path(__file__).parents[2]
 BINARIES = Path(sys.executable).parent
 SOURCES = ("flows", "monitoring", "src", "dvc.yaml", "params.yaml", "prefect.yaml", ".gitignore")
@@ -107,7 +109,7 @@ def running(
         process.wait()
 
 
-def wait_until(ready: Callable[[], object], seconds: float, what: str) -> object:
+def wait_until(ready: Callable[[], Found], seconds: float, what: str) -> Found:
     """Poll until `ready` gives something true."""
     deadline = time.monotonic() + seconds
     while True:
