@@ -106,7 +106,7 @@ def _draw(
         loc="lower right" if roc else "lower left",
         reverse=True,
         frameon=True,
-        framealpha=0.92,
+        framealpha=0.7,
         edgecolor="none",
         prop={"family": FONT, "size": 8},
     )
