@@ -10,13 +10,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from normscape.calibration.scales import (
-    Floats,
-    leave_one_out,
-    pool_scales,
-    prediction_factor,
-    standardise,
-)
+from normscape.calibration.scales import Floats, leave_one_out, pool_scales, standardise
+from normscape.calibration.tail import Tail, build_tail
 from normscape.errors import DataError, NormscapeError, UsageError
 from normscape.files import read_json, write_json
 from normscape.params import CalibrateParams
@@ -59,22 +54,6 @@ class CategoryCalibration:
 
 
 @dataclass(frozen=True)
-class _Tail:
-    """The weighted tail of one category in units of its score."""
-
-    values: Floats  # (M,) ascending
-    p: Floats  # (M + 1,): p[j] belongs to scores above values[j-1] and not above values[j]
-
-    def p_value(self, scores: Floats) -> Floats:
-        return np.asarray(self.p[np.searchsorted(self.values, scores, side="left")])
-
-    def threshold(self, target: float) -> float:
-        # p descends, so the first index that reaches the target bounds the flagged scores.
-        first = int(np.argmax(self.p <= target))
-        return float(self.values[first - 1])
-
-
-@dataclass(frozen=True)
 class Calibration:
     """Turns raw scores into p-values and decisions, per category.
 
@@ -107,7 +86,7 @@ class Calibration:
     residuals: dict[str, Floats] = field(repr=False, compare=False)
     distances: Floats = field(repr=False, compare=False)
     warnings: tuple[str, ...] = ()
-    _tails: dict[str, _Tail] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _tails: dict[str, Tail] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def p_value(self, scores: ArrayLike, categories: Sequence[str]) -> Floats:
         """Conformal p-values: how extreme is a score among normal images of its category.
@@ -222,10 +201,10 @@ class Calibration:
             )
         return self.categories[category]
 
-    def _tail(self, category: str) -> _Tail:
+    def _tail(self, category: str) -> Tail:
         if category not in self._tails:
             known = self._known(category)
-            self._tails[category] = _build_tail(
+            self._tails[category] = build_tail(
                 category,
                 location=known.location,
                 scale=known.scale,
@@ -271,7 +250,7 @@ def fit_calibration(
     warnings = []
     for name, own in by_category.items():
         location, scale = standardise(own, pool)
-        tail = _build_tail(
+        tail = build_tail(
             name,
             location=location,
             scale=scale,
@@ -307,36 +286,6 @@ def fit_calibration(
         distances=np.sort(_finite(distances, "category distance")),
         warnings=tuple(warnings),
     )
-
-
-def _build_tail(
-    category: str,
-    *,
-    location: float,
-    scale: float,
-    residuals: dict[str, Floats],
-    images: dict[str, int],
-    pool_strength: float,
-) -> _Tail:
-    """Express all residuals as scores of one category, so that comparing scores is exact."""
-    share = pool_strength / (pool_strength + images[category])
-    weights = {
-        name: 1.0 if name == category else share * min(1.0, pool_strength / images[name])
-        for name in residuals
-    }
-    used = [name for name in residuals if weights[name] > 0 and len(residuals[name])]
-    if not used:
-        raise DataError(
-            f"category '{category}': {images[category]} held-out normal image cannot be "
-            "calibrated alone; expected at least 2, or calibrate.pool_strength above 0 with "
-            "other categories"
-        )
-    pooled = np.concatenate([residuals[name] for name in used])
-    weight = np.concatenate([np.full(len(residuals[name]), weights[name]) for name in used])
-    order = np.argsort(pooled, kind="stable")
-    above = np.append(np.cumsum(weight[order][::-1])[::-1], 0.0)
-    values = location + pooled[order] * (scale * prediction_factor(images[category]))
-    return _Tail(values=values, p=(1 + above) / (1 + above[0]))
 
 
 def _finite(values: ArrayLike, what: str) -> Floats:
