@@ -1,10 +1,10 @@
+import importlib
 import json
-import os
+import multiprocessing
 import shutil
-import signal
-import subprocess
-import sys
 import time
+from collections.abc import Callable, Iterator
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +29,7 @@ from normscape.scoring.scorer import Scorer
 from .project import DAY, fill_day, picture
 
 pytestmark = pytest.mark.slow
+Start = Callable[[Path, Path], BaseProcess]
 IMAGES = 20
 
 
@@ -232,34 +233,41 @@ def test_a_full_inbox_warns(project: Params) -> None:
     assert any("review.max_images: 1" in line for line in summary.warnings(1))
 
 
-def start(root: Path, folder: Path) -> subprocess.Popen[bytes]:
-    script = (
-        "import sys, torch; torch.set_num_threads(1)\n"
-        "from pathlib import Path\n"
-        "from normscape.params import load_params\n"
-        "from normscape.scoring import run\n"
-        "run._COMMIT_SECONDS = 0.0\n"
-        "root, folder = map(Path, sys.argv[1:])\n"
-        "run.score_folder(folder, load_params(root / 'params.yaml'), progress=False)\n"
-    )
-    return subprocess.Popen([sys.executable, "-c", script, str(root), str(folder)])
+@pytest.fixture
+def start(monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
+    """Start scoring in a process of its own, forked from one that has imported everything."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["normscape.scoring.run", "timm.models", "pandas"])
+    child = importlib.import_module("scoring_child")
+    started: list[BaseProcess] = []
+
+    def begin(root: Path, folder: Path) -> BaseProcess:
+        process = context.Process(target=child.score, args=(str(root), str(folder)))
+        process.start()
+        started.append(process)
+        return process
+
+    yield begin
+    for process in started:
+        process.kill()
+        process.join()
 
 
-def test_killed_and_run_again_nothing_is_lost_or_doubled(project: Params) -> None:
-    folder = fill_day(project.root, count=60)
+def test_killed_and_run_again_nothing_is_lost_or_doubled(project: Params, start: Start) -> None:
+    folder = fill_day(project.root, count=40)
     log, kills = score_log(project), 0
     for _ in range(2):
         before = len(list(log.rglob("part-*.parquet")))
         process = start(project.root, folder)
-        while process.poll() is None and len(list(log.rglob("part-*.parquet"))) < before + 3:
+        while process.is_alive() and len(list(log.rglob("part-*.parquet"))) < before + 3:
             time.sleep(0.005)
-        if process.poll() is None:
-            os.kill(process.pid, signal.SIGKILL)
-            kills += 1
-        process.wait()
+        kills += process.is_alive()
+        process.kill()
+        process.join()
     assert kills == 2
     partial = len(read(log))
-    total = 2 * 60 + 8
+    total = 2 * 40 + 8
     assert 0 < partial < total
     summary = run(project, folder)
     rows = read(log)
@@ -271,12 +279,14 @@ def test_killed_and_run_again_nothing_is_lost_or_doubled(project: Params) -> Non
         assert Inbox.of(project).get(row.sha256) is not None
 
 
-def test_two_scorers_at_once(project: Params) -> None:
-    folder = fill_day(project.root, count=30)
+def test_two_scorers_at_once(project: Params, start: Start) -> None:
+    folder = fill_day(project.root, count=20)
     processes = [start(project.root, folder) for _ in range(2)]
-    assert [process.wait() for process in processes] == [0, 0]
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0, 0]
     rows = read(score_log(project))
-    assert len(rows) == 2 * 30 + 8
+    assert len(rows) == 2 * 20 + 8
     assert rows["sha256"].is_unique
 
 
