@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, FileSystemLoader, PackageLoader, StrictUndefined
 
 from monitoring.histogram import overlay
 from monitoring.rules import describe_drift, describe_unknown
@@ -66,9 +66,11 @@ def render(run: MonitorRun, find_image: FindImage, *, evidently: bool) -> str:
         find_image: Where the images are.
         evidently: Whether Evidently's report lies beside the page.
     """
+    # The evaluation report's stylesheet gives every page of the project the same look.
+    loader = ChoiceLoader([FileSystemLoader(_TEMPLATES), PackageLoader("normscape.evaluation")])
     environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
+        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True,
     )  # fmt: skip
     environment.filters.update(shift=_shift, probability=_probability)
     counts = Counter(each.verdict for each in run.drift.categories)
@@ -77,7 +79,6 @@ def render(run: MonitorRun, find_image: FindImage, *, evidently: bool) -> str:
     galleries = list(_galleries(run, find_image))
     return environment.get_template("page.html.j2").render(
         run=run,
-        css=(_TEMPLATES / "page.css").read_text(encoding="utf-8"),
         lights=[(verdict, _WORDS[verdict], counts[verdict]) for verdict in _ORDER],
         words=_WORDS,
         unknown=run.unknown.unknown,

@@ -183,6 +183,7 @@ def _store(params: Params, run: MonitorRun) -> MonitorRun:
             run.reference, run.judged,
             page=folder / "evidently.html", workspace=root / "workspace",
             day=run.day, version=run.version,
+            false_positive_rate=params.monitor.false_discovery_rate,
         )  # fmt: skip
         html = page.render(run, partial(_find_image, params), evidently=evidently)
         (folder / "report.html").write_text(html, encoding="utf-8")
