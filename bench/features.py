@@ -79,7 +79,7 @@ def extract(folder: Path, images: int, store: str) -> dict[str, Any]:
     """Extract the first `images` images; return peak memory, seconds and images extracted."""
     from normscape.features.extract import ensure_features, open_store
     from normscape.files import sha256_file
-    from normscape.params import PathParams, Params
+    from normscape.params import Params, PathParams
 
     state = folder / store
     state.mkdir(exist_ok=True)
@@ -104,7 +104,7 @@ def extract(folder: Path, images: int, store: str) -> dict[str, Any]:
 
 def speed(folder: Path) -> list[dict[str, Any]]:
     """Images a second of the backbone alone, for each runtime this machine has."""
-    from normscape.backbones import load_backbone
+    from normscape.backbones import Backbone, load_backbone
     from normscape.data.images import read_image
     from normscape.errors import UsageError
     from normscape.features.preprocess import to_batch
@@ -112,7 +112,7 @@ def speed(folder: Path) -> list[dict[str, Any]]:
 
     files = sorted((folder / "images").iterdir())[:_SPEED_IMAGES]
     pixels = to_batch([read_image(path) for path in files], BackboneParams().input_size)
-    results = []
+    runs: list[tuple[Backbone, list[float]]] = []
     for runtime, precision in RUNTIMES:
         params = BackboneParams.model_validate({"runtime": runtime, "precision": precision})
         try:
@@ -120,18 +120,21 @@ def speed(folder: Path) -> list[dict[str, Any]]:
         except UsageError:
             continue
         backbone(pixels[:_BATCH])
-        results.append((backbone, {"runtime": runtime, "precision": precision, "rounds": []}))
+        runs.append((backbone, []))
     for _ in range(_ROUNDS):
-        for backbone, result in results:
+        for backbone, rates in runs:
             start = time.monotonic()
-            for batch in pixels.split(_BATCH):
-                backbone(batch)
-            result["rounds"].append(round(len(files) / (time.monotonic() - start), 1))
-    return [result for _, result in results]
+            for first in range(0, len(files), _BATCH):
+                backbone(pixels[first : first + _BATCH])
+            rates.append(round(len(files) / (time.monotonic() - start), 1))
+    return [
+        {"runtime": b.identity.runtime, "precision": b.identity.precision, "rounds": rates}
+        for b, rates in runs
+    ]
 
 
 def write_images(folder: Path, count: int) -> None:
-    """Write 256×256 PNG crops of scikit-image's photographs with noise: no two are alike."""
+    """Write 256-pixel PNG crops of scikit-image's photographs with noise: no two are alike."""
     import numpy as np
     from PIL import Image
     from skimage import data
