@@ -116,7 +116,7 @@ class PrototypeParams(Section):
     global_per_category: Count = 4
     global_neighbours: Count = 4
     global_steps: Annotated[int, Field(ge=0)] = 60
-    ot_regularisation: Annotated[float, Field(ge=0.002, le=1)] = 0.05
+    ot_regularisation: Annotated[float, Field(ge=0.01, le=1)] = 0.05
     ot_marginal: Positive = 1.0
 
 
@@ -126,10 +126,10 @@ class DetectorParams(Section):
     name: Literal["dpdiff"] = "dpdiff"
     seed: int = 0
     steps: Count = 300
-    batch_tokens: Count = 4096
+    batch_tokens: Count = 2048
     learning_rate: Positive = 1e-3
-    width: Count = 256
-    blocks: Count = 3
+    width: Count = 160
+    blocks: Count = 2
     heads: Count = 4
     timesteps: Count = 1000
     local_weight: Annotated[float, Field(ge=0)] = 0.1

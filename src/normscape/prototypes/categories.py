@@ -88,6 +88,8 @@ def _whitening(residuals: Tensor) -> Tensor:
     """A square root of the inverse of the Ledoit-Wolf covariance of `residuals (n, D)`."""
     from sklearn.covariance import ledoit_wolf
 
+    if len(residuals) < _MIN_IMAGES:
+        return torch.eye(residuals.shape[1], dtype=residuals.dtype, device=residuals.device)
     covariance, _ = ledoit_wolf(residuals.cpu().numpy(), assume_centered=True)
     values, vectors = torch.linalg.eigh(torch.from_numpy(covariance))
     floor = values[-1].clamp_min(1e-12) * 1e-6

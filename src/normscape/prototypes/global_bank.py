@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 
 import ot
@@ -12,8 +13,8 @@ from torch.nn import functional
 from normscape.errors import NormscapeError
 from normscape.prototypes.kmeans import kmeans
 
-_OT_ITERATIONS = 200
-_OT_STOP = 1e-5
+_OT_ITERATIONS = 100
+_OT_STOP = 1e-3
 _LEARNING_RATE = 0.05
 
 
@@ -96,10 +97,12 @@ def transport_loss(
     `M = (1 - cos) / max(1 - cos)` and `P` is the unbalanced entropic plan (Chizat et al. 2018,
     "Scaling algorithms for unbalanced optimal transport problems", KL marginals), because a
     uniform prototype marginal would force wrong matches when a batch holds few of many
-    categories. The plan is computed in double precision by POT's stabilised scaling and held
-    fixed: by the envelope theorem `P` is the gradient of the regularised problem with respect to
-    `M`, so nothing is differentiated through the iterations, whose gradients are not finite for
-    small regularisation.
+    categories. The plan is computed in double precision by translation-invariant scaling
+    (Séjourné et al. 2022), which POT has, needs few iterations and, unlike POT's stabilised
+    variant, agrees with the converged plan at a regularisation of 0.01. It is held fixed:
+    by the envelope theorem `P` is the gradient of the regularised problem with respect to `M`, so
+    nothing is differentiated through the iterations, whose gradients are not finite for small
+    regularisation.
 
     Raises:
         NormscapeError: The regularisation is too small for a plan with any mass.
@@ -125,16 +128,20 @@ def transport_plan(cost: Tensor, regularisation: float, marginal: float) -> Tens
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        plan: Tensor = ot.unbalanced.sinkhorn_unbalanced(
-            cost.new_full((rows,), 1.0 / rows, dtype=torch.float64),
-            cost.new_full((columns,), 1.0 / columns, dtype=torch.float64),
-            cost.double(),
-            regularisation,
-            marginal,
-            method="sinkhorn_stabilized",
-            numItermax=_OT_ITERATIONS,
-            stopThr=_OT_STOP,
-        )
+        with warnings.catch_warnings():
+            # A plan that is still moving after the last iteration is good enough for a gradient;
+            # one that is not a plan is caught below.
+            warnings.simplefilter("ignore", UserWarning)
+            plan: Tensor = ot.unbalanced.sinkhorn_unbalanced(
+                cost.new_full((rows,), 1.0 / rows, dtype=torch.float64),
+                cost.new_full((columns,), 1.0 / columns, dtype=torch.float64),
+                cost.double(),
+                regularisation,
+                marginal,
+                method="sinkhorn_translation_invariant",
+                numItermax=_OT_ITERATIONS,
+                stopThr=_OT_STOP,
+            )
     finally:
         torch.set_num_threads(threads)
     mass = plan.sum().item()

@@ -1,0 +1,118 @@
+"""Training: it learns, it stops, and an interruption changes nothing."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from normscape.detectors.batches import BatchSource
+from normscape.detectors.checkpoint import Checkpoints
+from normscape.detectors.trainer import Trainer
+from normscape.stages.detector import build
+
+
+class InterruptedTrainingError(Exception):
+    pass
+
+
+@pytest.fixture
+def data(sample, held_out):
+    return sample, held_out
+
+
+def silent(step: int, loss: float) -> None:
+    pass
+
+
+def changed(params, **detector):
+    return params.model_copy(update={"detector": params.detector.model_copy(update=detector)})
+
+
+def train(tmp_path: Path, prototypes, params, data, *, report=silent, key="k"):
+    detector = build(params, prototypes)
+    checkpoints = Checkpoints(tmp_path, key)
+    progress = Trainer(detector, *data, params, checkpoints).run(report)
+    return detector.state_dict(), progress
+
+
+def test_the_loss_falls(tmp_path, prototypes, params, data):
+    state, progress = train(tmp_path, prototypes, params, data)
+    assert progress.step == 30
+    assert [entry["step"] for entry in progress.curve] == [25, 30]
+    assert progress.curve[-1]["held_out"] < progress.curve[0]["held_out"]
+    assert progress.curve[-1]["diffusion"] < progress.curve[0]["diffusion"]
+    assert all(bool(value.isfinite().all()) for value in state.values())
+
+
+def test_banks_are_trained_jointly(tmp_path, prototypes, params, data):
+    state, _ = train(tmp_path, prototypes, params, data)
+    assert not torch.equal(state["local_bank.prototypes"], prototypes.local)
+    assert not torch.equal(state["global_bank.prototypes"], prototypes.globally)
+
+
+def test_same_seed_same_bits(tmp_path, prototypes, params, data):
+    first, _ = train(tmp_path, prototypes, params, data, key="a")
+    second, _ = train(tmp_path, prototypes, params, data, key="b")
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    other, _ = train(tmp_path, prototypes, changed(params, seed=1), data, key="c")
+    assert not torch.equal(first["denoiser.inward.weight"], other["denoiser.inward.weight"])
+
+
+@pytest.mark.parametrize("at", [1, 26, 28])
+def test_an_interruption_changes_nothing(tmp_path, prototypes, params, data, at):
+    whole, expected = train(tmp_path, prototypes, params, data, key="whole")
+
+    def interrupt(step: int, loss: float) -> None:
+        # The report of a step comes before its checkpoint: one more, and it is on disk.
+        if step == at + 1:
+            raise InterruptedTrainingError
+
+    often = changed(params, checkpoint_seconds=1e-9)
+    with pytest.raises(InterruptedTrainingError):
+        train(tmp_path, prototypes, often, data, report=interrupt)
+    seen = []
+    resumed, progress = train(
+        tmp_path, prototypes, often, data, report=lambda step, _: seen.append(step)
+    )
+    assert seen[0] == at + 1
+    assert progress == expected
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+
+
+def test_stops_early_with_the_best_tensors(tmp_path, prototypes, params, data):
+    # A learning rate that destroys: the first evaluation stays the best one.
+    wild = changed(params, learning_rate=30.0, steps=500, patience=2)
+    _, progress = train(tmp_path, prototypes, wild, data)
+    assert progress.step < 500
+    assert progress.stale == 2
+    assert progress.best_loss == min(entry["held_out"] for entry in progress.curve)
+
+
+def test_without_held_out_images_all_steps_are_done(tmp_path, prototypes, params, sample):
+    _, progress = train(tmp_path, prototypes, params, (sample, None))
+    assert progress.step == progress.best_step == 30
+    assert progress.best_loss is None
+
+
+def test_batches_depend_on_the_step_alone_and_balance_categories(images):
+    from normscape.prototypes.sample import sample_tokens
+
+    sample = sample_tokens([images(40, 0)], [0] * 38 + [1] * 2, 100_000, 0)
+
+    def source() -> BatchSource:
+        return BatchSource(
+            sample, images=16, tokens=8, timesteps=100, seed=3, device=torch.device("cpu")
+        )
+
+    one, other = source(), source()
+    other.draw(0)
+    first, second = one.draw(7), other.draw(7)
+    assert all(torch.equal(vars(first)[name], vars(second)[name]) for name in vars(first))
+    assert not torch.equal(one.draw(8).tokens, first.tokens)
+    rare = sum(
+        bool((embedding == sample.embedding[38:]).all(dim=1).any())
+        for step in range(20)
+        for embedding in one.draw(step).embedding
+    )
+    assert 110 < rare < 210
+    assert (one.draw(1, time=20).time == 20).all()
