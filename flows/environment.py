@@ -21,8 +21,8 @@ from normscape.params import PathParams, load_params
 SERVER_VARIABLE = "NORMSCAPE_PREFECT_API_URL"
 
 _FOREIGN = (
-    "PREFECT_PROFILE", "PREFECT_PROFILES_PATH", "PREFECT_API_KEY", "PREFECT_API_AUTH_STRING",
-    "PREFECT_CLIENT_CUSTOM_HEADERS",
+    "PREFECT_API_URL", "PREFECT_PROFILE", "PREFECT_PROFILES_PATH", "PREFECT_API_KEY",
+    "PREFECT_API_AUTH_STRING", "PREFECT_CLIENT_CUSTOM_HEADERS",
 )  # fmt: skip
 _QUIET = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -44,7 +44,7 @@ def own_prefect(root: Path = Path()) -> None:
     if server:
         os.environ["PREFECT_API_URL"] = server
         return
-    for name in _FOREIGN:
+    for name in _FOREIGN:  # removed: with an empty PREFECT_API_URL events are sent nowhere
         os.environ.pop(name, None)
     home = _state(root).resolve() / "prefect"
     try:
@@ -53,7 +53,6 @@ def own_prefect(root: Path = Path()) -> None:
         sys.stderr.write(f"error: {unwritable(home, error)}\n")
         sys.exit(1)
     os.environ.update(
-        PREFECT_API_URL="",
         PREFECT_HOME=str(home),
         PREFECT_SERVER_ALLOW_EPHEMERAL_MODE="true",
         # 13 s were measured on a fresh home; Prefect's default of 20 s is too close to it

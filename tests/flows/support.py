@@ -30,18 +30,21 @@ def environment(home: Path, api: str = "") -> dict[str, str]:
         for name, value in os.environ.items()
         if name[:4] != "GIT_" and not name.startswith("PREFECT_") and not name.startswith("DVC_")
     }
-    return kept | {
-        "PATH": f"{BINARIES}{os.pathsep}{os.environ['PATH']}",
-        "PREFECT_HOME": str(home),
-        "PREFECT_API_URL": api,
-        "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "true",
-        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180",
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "PREFECT_WORKER_QUERY_SECONDS": "1",
-        "DO_NOT_TRACK": "1",
-        "OMP_NUM_THREADS": "1",
-        "NO_COLOR": "1",
-    }
+    return (
+        kept
+        | ({"PREFECT_API_URL": api} if api else {})
+        | {
+            "PATH": f"{BINARIES}{os.pathsep}{os.environ['PATH']}",
+            "PREFECT_HOME": str(home),
+            "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "true",
+            "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180",
+            "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+            "PREFECT_WORKER_QUERY_SECONDS": "1",
+            "DO_NOT_TRACK": "1",
+            "OMP_NUM_THREADS": "1",
+            "NO_COLOR": "1",
+        }
+    )
 
 
 def write_images(data: Path) -> None:

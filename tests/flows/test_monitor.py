@@ -54,3 +54,15 @@ def test_alerts_become_events_once(tmp_path: Path, prefect_api: str) -> None:
     assert wrong.returncode == 2
     assert wrong.stderr.splitlines()[-1].startswith("error: 'yesterday' is not a day")
     assert "Traceback" not in wrong.stderr
+
+
+def test_without_a_server_events_are_sent_to_the_commands_own(tmp_path: Path) -> None:
+    line = Line(tmp_path)
+    line.day(DAY, "grass", 10, p_value=0.001)
+    done = monitor(tmp_path, "")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Error emitting event" not in done.stderr
+    stored = json.loads((line.params.state / "monitor" / DAY / "alerts.json").read_text())
+    assert all(alert["sent_at"] for alert in stored)
+    assert (line.params.state / "prefect" / "prefect.db").exists()
+    assert not (tmp_path / "home").exists()
