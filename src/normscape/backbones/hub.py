@@ -43,7 +43,7 @@ def fetch_hub(name: str, folder: Path) -> Path:
     online = _answers(constants.ENDPOINT)
     try:
         with _offline(not online):
-            network = timm.create_model(name, pretrained=True, num_classes=0)
+            network = timm.create_model(name, pretrained=True)
     except Exception as error:
         # Anything can come out of a download through three libraries; each means the same here.
         reason = str(error).strip().splitlines()[0] if online else "the hub does not answer"

@@ -73,7 +73,12 @@ def pretrained_config(name: str) -> Any:
     """Return timm's record of a network's published weights: mean, std, classifier, hub id."""
     from timm.models import get_pretrained_cfg
 
-    config = get_pretrained_cfg(name)
+    try:
+        config = get_pretrained_cfg(name)
+    except RuntimeError as error:
+        raise UsageError(
+            f"backbone.name is '{name}': {_first_line(error)} timm.list_pretrained() has the tags"
+        ) from None
     if config is None:
         raise UsageError(
             f"backbone.name is '{name}': timm records no published weights under this name, so "
@@ -152,11 +157,10 @@ def _create(name: str, input_size: int, levels: Sequence[int], **options: Any) -
             name, features_only=True, out_indices=tuple(levels), **options
         )
     except (IndexError, AssertionError) as error:
-        whole: Any = timm.create_model(name, features_only=True)
-        count = len(whole.feature_info.channels())
         raise UsageError(
             f"backbone.levels is {list(levels)}, but {name} cannot give them "
-            f"({_first_line(error)}); it has {count} or more levels, numbered from 0"
+            f"({_first_line(error)}); levels are numbered from 0: a CNN has four or five, a "
+            "transformer as many as blocks"
         ) from None
     except RuntimeError as error:
         if "features_only" not in str(error):

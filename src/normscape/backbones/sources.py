@@ -56,6 +56,9 @@ def user_cache() -> Path:
 def _packaged(name: str) -> Path:
     entry = _PACKAGES.get(name.split(".", maxsplit=1)[0])
     if entry is None:
+        from normscape.backbones.network import check_name
+
+        check_name(name)  # a misspelt name is the likelier mistake
         raise UsageError(
             f"backbone.weights is 'package', but no package holds weights of '{name}' (only of "
             f"{', '.join(_PACKAGES)}); choose one of these, or 'hub', 's3://bucket/key' or a file"

@@ -46,10 +46,17 @@ def test_hash_does_not_depend_on_order_or_layout() -> None:
     assert tensors_sha256({"a": a, "b": b}) == tensors_sha256({"b": b, "a": a.T.contiguous().T})
 
 
-def test_unknown_network_offers_close_names(tmp_path: Path) -> None:
+@pytest.mark.parametrize("source", ["package", "w.safetensors"])
+def test_unknown_network_offers_close_names(source: str, tmp_path: Path) -> None:
     save_file({"a": torch.zeros(1)}, tmp_path / "w.safetensors")
+    params = BackboneParams(name="tf_eficientnet_lite2", weights=source)
     with pytest.raises(UsageError, match="tf_efficientnet_lite2"):
-        load_weights("tf_eficientnet_lite2", "w.safetensors", tmp_path / "w.safetensors")
+        load_backbone(params, root=tmp_path, cache=tmp_path)
+
+
+def test_unknown_tag_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="bogus"):
+        load_backbone(BackboneParams(name=f"{NAME}.bogus"), cache=tmp_path)
 
 
 def test_network_without_a_package(tmp_path: Path) -> None:
