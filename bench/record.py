@@ -76,7 +76,7 @@ def commit() -> dict[str, Any]:
 
 
 def hardware() -> dict[str, Any]:
-    """Processor, usable cores, memory in GiB and GPU, if any."""
+    """Processor, usable cores, memory in GiB, GPU if any, and how busy the machine is."""
     import torch
 
     pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
@@ -84,6 +84,7 @@ def hardware() -> dict[str, Any]:
         "cpu": _cpu_model(),
         "cores": len(os.sched_getaffinity(0)),
         "memory_gib": round(pages / 2**30, 1),
+        "load_average": round(os.getloadavg()[1], 1),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
     }
 
