@@ -54,7 +54,6 @@ def report(folder: Path) -> None:
         )
     raw["one_more"] = _work("extract", folder, "--images", str(MANY + 1), "--store", str(MANY))
     growth = raw[f"extract_{MANY}"]["peak_rss_mib"] / raw[f"extract_{FEW}"]["peak_rss_mib"]
-    rates = {f"{r['runtime']} {r['precision']}": max(r["rounds"]) for r in raw["images_per_second"]}
     claims = [
         Claim(
             "features.memory_growth", round(growth, 4), 1.15, "ratio", "at most",
@@ -63,12 +62,6 @@ def report(folder: Path) -> None:
         Claim(
             "features.incremental", raw["one_more"]["extracted"], 1, "images", "exactly",
             f"images added to the store when one image joins {MANY}",
-        ),
-        Claim(
-            "features.openvino_speedup",
-            round(rates["openvino fp32"] / rates["torch fp32"], 2), 1.0, "ratio", "at least",
-            f"best of {_ROUNDS} rounds of {_SPEED_IMAGES} images, OpenVINO fp32 over torch fp32, "
-            "rounds interleaved, backbone alone",
         ),
     ]  # fmt: skip
     path = write_result("features", raw, claims)
