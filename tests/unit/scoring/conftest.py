@@ -7,7 +7,7 @@ import torch
 
 from normscape.params import Params, load_params
 
-from .project import make_project
+from .project import trained_once
 
 
 @pytest.fixture(autouse=True)
@@ -20,9 +20,7 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("trained") / "project"
-    make_project(root)
-    return root
+    return trained_once(tmp_path_factory.getbasetemp())
 
 
 @pytest.fixture

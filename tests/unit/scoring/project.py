@@ -99,3 +99,11 @@ def make_project(root: Path) -> Params:
     version = registry.register(root / "bundle", reason="first")
     registry.set_alias(PRODUCTION, version, expected=None, reason="first")
     return params
+
+
+def trained_once(base: Path) -> Path:
+    """The checkout of `make_project`, made by whoever asks first; copy it to change it."""
+    root = base / "scoring-project"
+    if not (root / "bundle").exists():
+        make_project(root)
+    return root
