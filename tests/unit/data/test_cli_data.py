@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from normscape.cli_data import data_app
+from normscape.cli.data import data_app
 from normscape.errors import DataError
 
 CHECKOUT = Path(__file__).parents[3]

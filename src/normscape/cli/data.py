@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from normscape.cli.options import DEFAULT_PARAMS, ParamsFile
+
 if TYPE_CHECKING:
     from normscape.params import Params
 
-ParamsFile = Annotated[Path, typer.Option("--params", help="The parameter file.")]
-DEFAULT_PARAMS = Path("params.yaml")
 FEED = "feed"
 
 data_app = typer.Typer(

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from normscape.cli_data import data_app
-from normscape.cli_models import models_app
-from normscape.cli_scoring import recalibrate, review_app, score
+from normscape.cli.data import data_app
+from normscape.cli.models import models_app
+from normscape.cli.options import DEFAULT_PARAMS, ParamsFile
+from normscape.cli.scoring import recalibrate, review_app, score
 from normscape.errors import NormscapeError
 from normscape.stages.runner import STAGES, run_stage
-
-if TYPE_CHECKING:
-    from normscape.params import Params
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -23,9 +19,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="One unsupervised inspection model for many product categories.",
 )
-
-ParamsFile = Annotated[Path, typer.Option("--params", help="The parameter file.")]
-DEFAULT_PARAMS = Path("params.yaml")
 
 _STAGE_HELP = {
     "manifest": "List the images of the data folder with their split, masks and statistics.",
@@ -38,15 +31,11 @@ _STAGE_HELP = {
 }
 
 
-def _params(path: Path) -> Params:
-    from normscape.params import load_params
-
-    return load_params(path)
-
-
 def _add_stage(name: str) -> None:
     def command(params: ParamsFile = DEFAULT_PARAMS) -> None:
-        run_stage(name, _params(params))
+        from normscape.params import load_params
+
+        run_stage(name, load_params(params))
 
     app.command(name, help=_STAGE_HELP[name], rich_help_panel="Stages of dvc.yaml")(command)
 
@@ -68,7 +57,3 @@ def main() -> None:
     except NormscapeError as error:
         sys.stderr.write(f"error: {error}\n")
         sys.exit(error.exit_code)
-
-
-if __name__ == "__main__":
-    main()

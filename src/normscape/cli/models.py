@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from normscape.cli.options import DEFAULT_PARAMS, AsJson, ParamsFile, print_json
 from normscape.errors import GateError, NormscapeError
 
 if TYPE_CHECKING:
@@ -21,13 +21,10 @@ models_app = typer.Typer(
     no_args_is_help=True, help="Versions of the model: list, compare, promote, roll back."
 )
 
-ParamsFile = Annotated[Path, typer.Option("--params", help="The parameter file.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 Reason = Annotated[str, typer.Option("--reason", help="Why, for the audit log.")]
 AllowDirty = Annotated[
     bool, typer.Option("--allow-dirty", help="Accept a checkout with uncommitted changes.")
 ]
-DEFAULT_PARAMS = Path("params.yaml")
 _LOG_WIDTH = 160
 
 
@@ -38,7 +35,7 @@ def list_models(params: ParamsFile = DEFAULT_PARAMS, as_json: AsJson = False) ->
     aliases = registry.aliases()
     rows = [_row(registry, version, aliases) for version in registry.versions()]
     if as_json:
-        _print_json(rows)
+        print_json(rows)
         return
     header = ("version", "made", "alias", "gate", "I-AUROC", "categories", "data", "code")
     _print_table(header, [_cells(row) for row in rows], empty="no version yet")
@@ -67,7 +64,7 @@ def show(
         "metrics": bundle.metrics,
     }
     if as_json:
-        _print_json(content)
+        print_json(content)
         return
     shown = ("version", "made", "aliases", "data", "code", "path", "content_id", "champion")
     _print_table(("", ""), [(key, _text(content[key])) for key in shown])
@@ -91,7 +88,7 @@ def publish(
     loaded, _ = _open(params)
     result = publish_model(loaded, reason=reason, allow_dirty=allow_dirty, promote=promote)
     if as_json:
-        _print_json({**asdict(result), "explanation": result.decision.explain()})
+        print_json({**asdict(result), "explanation": result.decision.explain()})
     else:
         _print_lines(result.decision.explain())
         typer.echo(f"{result.version} registered" + (", in production" * result.promoted))
@@ -152,7 +149,7 @@ def verify(
         except BundleError as error:
             results[version] = str(error)
     if as_json:
-        _print_json(results)
+        print_json(results)
     else:
         _print_lines([f"{version}: {problem or 'good'}" for version, problem in results.items()])
     damaged = [version for version, problem in results.items() if problem]
@@ -166,7 +163,7 @@ def history(params: ParamsFile = DEFAULT_PARAMS, as_json: AsJson = False) -> Non
     _, registry = _open(params)
     log = registry.history()
     if as_json:
-        _print_json(asdict(log))
+        print_json(asdict(log))
         return
     header = ("when", "who", "action", "alias", "from", "to", "why")
     rows = [
@@ -240,10 +237,6 @@ def _text(value: Any) -> str:
 def _print_lines(lines: Iterable[str]) -> None:
     for line in lines:
         typer.echo(line)
-
-
-def _print_json(value: Any) -> None:
-    typer.echo(json.dumps(value, indent=2, sort_keys=True))
 
 
 def _print_table(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from normscape.cli.options import DEFAULT_PARAMS, AsJson, ParamsFile, print_json
 from normscape.errors import UsageError
 
 if TYPE_CHECKING:
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from normscape.review.verdicts import Verdict
     from normscape.scoring.record import Record
 
-ParamsFile = Annotated[Path, typer.Option("--params", help="The parameter file.")]
 Runtime = Annotated[str | None, typer.Option(help="torch or openvino; the bundle's if left out.")]
 Precision = Annotated[str | None, typer.Option(help="fp32 or bf16; the bundle's if left out.")]
 Model = Annotated[str, typer.Option(help="An alias or a version of the registry.")]
@@ -30,8 +30,6 @@ Category = Annotated[
 ]
 DefectType = Annotated[str, typer.Option("--defect-type", help="The kind of defect.")]
 Change = Annotated[bool, typer.Option("--change", help="Replace an earlier verdict.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-DEFAULT_PARAMS = Path("params.yaml")
 
 review_app = typer.Typer(
     no_args_is_help=True,
@@ -110,7 +108,7 @@ def list_images(
 
     records = select(_params(params), Selection(reason, category, day, status))
     if json:
-        _print_json([record.as_dict() for record in records])
+        print_json([record.as_dict() for record in records])
         return
     for record in records:
         typer.echo(_line(record))
@@ -137,7 +135,7 @@ def show(
         "overlay": str(overlay) if overlay.exists() else None,
     }
     if json:
-        _print_json(details)
+        print_json(details)
         return
     history = details.pop("history")
     for name, value in details.items():
@@ -270,12 +268,6 @@ def _line(record: Record) -> str:
         f"{record.sha256[:12]}  {record.day}  {record.status:<13}  {product:<16}  "
         f"p {record.p_value:<8.3g} {'+'.join(record.reasons):<17}  {record.source}"
     )
-
-
-def _print_json(value: object) -> None:
-    import json
-
-    typer.echo(json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False))
 
 
 def _params(path: Path) -> Params:

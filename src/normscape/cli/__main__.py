@@ -1,0 +1,5 @@
+"""`python -m normscape.cli`."""
+
+from normscape.cli.main import main
+
+main()
