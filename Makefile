@@ -5,7 +5,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export DO_NOT_TRACK := 1
 LOCK = uv --no-config pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url
 
-.PHONY: help run test test-fast lint types data repro train score monitor monitor-ui server deploy worker bench-features bench-detector soak lock clean
+.PHONY: help run test test-fast lint types data repro train score monitor monitor-ui server deploy worker bench-features bench-calibration lock clean
 
 help: ## Show what there is
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,6 +57,9 @@ worker: .venv/.synced ## A worker for POOL (cpu or gpu)
 
 bench-features: .venv/.synced ## Memory of feature extraction for 500 and 5,000 images
 	@python -m bench.features
+
+bench-calibration: .venv/.synced ## Realised false-positive rates in simulation
+	@python -m bench.calibration
 
 lock: ## Compile both locks anew, without registry addresses
 	@$(LOCK) pyproject.toml --all-extras -o requirements.lock
