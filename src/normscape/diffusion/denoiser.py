@@ -33,8 +33,8 @@ class Condition:
 class Denoiser(nn.Module):
     """Predicts the clean residual `u_0` from `u_t`, token by token.
 
-    Each block is an attention over prototypes and an MLP, both modulated by the time step (AdaLN-
-    Zero, Peebles & Xie 2023). Keys and values come only from prototypes and tokens never see
+    Each block is an attention over prototypes and an MLP, both modulated by the time step
+    (AdaLN, Peebles & Xie 2023). Keys and values come only from prototypes and tokens never see
     each other, so the one way in for an anomaly is its own noised residual.
 
     Args:
@@ -113,23 +113,18 @@ class Block(nn.Module):
         """Attention of `state (B, N, W)` over each token's k local and its image's m globals."""
         batch, tokens, width = state.shape
         head = width // self.heads
-        query = self.query(state).view(batch, tokens, self.heads, head)
+        query = self.query(state).view(batch, tokens, self.heads, head) / math.sqrt(head)
         near = functional.embedding(position, self.local(local))
         near_key, near_value = near.view(batch, tokens, -1, 2, self.heads, head).unbind(3)
         far = self.globally(globals_).view(batch, -1, 2, self.heads, head)
         far_key, far_value = far.unbind(2)
-        logits = torch.cat(
-            [
-                torch.einsum("bnhd,bnkhd->bnhk", query, near_key),
-                torch.einsum("bnhd,bmhd->bnhm", query, far_key),
-            ],
-            dim=-1,
-        )
-        weights = torch.softmax(logits / math.sqrt(head), dim=-1)
-        k = position.shape[-1]
-        mixed = torch.einsum("bnhk,bnkhd->bnhd", weights[..., :k], near_value) + torch.einsum(
-            "bnhm,bmhd->bnhd", weights[..., k:], far_value
-        )
+        # Few neighbours: elementwise products are faster than many tiny matrix products.
+        near_logits = (query.unsqueeze(2) * near_key).sum(dim=-1)
+        far_logits = torch.einsum("bnhd,bmhd->bnmh", query, far_key)
+        weights = torch.softmax(torch.cat([near_logits, far_logits], dim=2), dim=2)
+        near_weights, far_weights = torch.split(weights, [position.shape[-1], far.shape[1]], dim=2)
+        mixed = (near_weights.unsqueeze(-1) * near_value).sum(dim=2)
+        mixed = mixed + torch.einsum("bnmh,bmhd->bnhd", far_weights, far_value)
         merged: Tensor = self.merge(mixed.reshape(batch, tokens, width))
         return merged
 
