@@ -98,31 +98,54 @@ def describe_unknown(group: UnknownGroup) -> str:
     return f"{group.strange} of {group.images} images declared {group.name} do not look like it"
 
 
-def may_request(folder: Path, cooldown_hours: float, now: datetime.datetime) -> bool:
-    """Whether the last request for retraining is long enough ago.
+def may_request(
+    folder: Path, request: Alert, cooldown_hours: float, now: datetime.datetime
+) -> bool:
+    """Whether a request names a finding that no request of the last hours has named.
 
     Args:
         folder: The state of the monitor.
+        request: The request for retraining.
         cooldown_hours: Section `monitor`.
         now: UTC.
+
+    Raises:
+        NormscapeError: The state is damaged.
     """
+    last, cooldown = _requested(folder), datetime.timedelta(hours=cooldown_hours)
+    return any(
+        finding not in last or now - last[finding] >= cooldown for finding in _findings(request)
+    )
+
+
+def note_request(folder: Path, request: Alert, now: datetime.datetime) -> None:
+    """Start the cool-down of the findings that a request names."""
+    last = _requested(folder) | dict.fromkeys(_findings(request), now)
+    write_json(
+        folder / LAST_REQUEST_FILE,
+        {finding: moment.isoformat(timespec="seconds") for finding, moment in last.items()},
+    )
+
+
+def _findings(request: Alert) -> list[str]:
+    kinds = ("drifted", "unknown")
+    return [f"{kind} {name}" for kind in kinds for name in request.payload[kind]]
+
+
+def _requested(folder: Path) -> dict[str, datetime.datetime]:
     path = folder / LAST_REQUEST_FILE
     if not path.exists():
-        return True
+        return {}
     try:
-        last = datetime.datetime.fromisoformat(read_json(path)["at"])
-        return now - last >= datetime.timedelta(hours=cooldown_hours)
-    except (UsageError, KeyError, TypeError, ValueError) as error:
+        return {
+            finding: datetime.datetime.fromisoformat(moment)
+            for finding, moment in read_json(path).items()
+        }
+    except (UsageError, AttributeError, TypeError, ValueError) as error:
         raise NormscapeError(
             f"{path} does not say when retraining was last requested ({error}); remove it to allow "
             "a request at once"
         ) from None
-
-
-def note_request(folder: Path, alert: Alert, now: datetime.datetime) -> None:
-    """Start the cool-down."""
-    content = {"at": now.isoformat(timespec="seconds"), "day": alert.payload["day"], "id": alert.id}
-    write_json(folder / LAST_REQUEST_FILE, content)
 
 
 def save_alerts(path: Path, alerts: Sequence[Alert]) -> None:

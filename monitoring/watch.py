@@ -203,12 +203,12 @@ def _due_alerts(
             alerts.append(earlier[alert.id])
         elif alert.name != rules.RETRAIN_REQUESTED:
             alerts.append(alert)
-        elif rules.may_request(monitor_folder(params), params.monitor.cooldown_hours, now):
+        elif rules.may_request(monitor_folder(params), alert, params.monitor.cooldown_hours, now):
             requested = alert
             alerts.append(alert)
         else:
             notes.append(
-                "no retraining requested: one was less than "
+                "no retraining requested: the same findings led to a request less than "
                 f"{params.monitor.cooldown_hours:g} hours ago (monitor.cooldown_hours)"
             )
     return alerts, requested, notes

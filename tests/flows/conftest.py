@@ -1,13 +1,10 @@
 """The flows are run from the checkout's root and are not installed; their tests import them."""
 
 import shutil
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from tests.flows.support import make_project, server
 

@@ -15,6 +15,7 @@ import torch
 
 from normscape.detectors.progress import progress_bar
 from normscape.errors import DataError, NormscapeError, UsageError
+from normscape.novelty import strange_level
 from normscape.params import Params
 from normscape.registry.bundle import Bundle
 from normscape.registry.store import open_registry
@@ -30,6 +31,7 @@ from normscape.scoring.source import LoadedImage, Source, list_day, load
 _COMMIT_SECONDS = 10.0
 _COMMIT_IMAGES = 512
 _WRITERS = 2
+_WRITES_AHEAD = 64
 
 
 @dataclass
@@ -158,6 +160,9 @@ class _Run:
         self._rows: list[dict[str, Any]] = []
         self._writes: list[Future[bool]] = []
         self._committed = time.monotonic()
+        self._strange, _ = strange_level(
+            params.score.category_alpha, len(scorer.calibration.distances)
+        )
 
     def score(self, sources: Sequence[Source]) -> Iterator[int]:
         """Score `sources`; yields how many images have been dealt with."""
@@ -186,17 +191,28 @@ class _Run:
             self._rows.append(row)
             if isinstance(result, ImageScore):
                 self._writes.append(pool.submit(self._write, image, result, row))
+        if len(self._writes) > _WRITES_AHEAD:
+            self._writes[-_WRITES_AHEAD].result()  # pictures that wait to be written are memory
         late = time.monotonic() - self._committed > _COMMIT_SECONDS
         if late or len(self._rows) >= _COMMIT_IMAGES:
             self._commit()
 
     def _judge(self, batch: list[LoadedImage]) -> list[ImageScore | str]:
+        """The scores of a batch; where the batch fails, of each image or why it has none."""
         try:
-            return list(self._scores(batch))
+            results: list[ImageScore | str] = [*self._scores(batch)]
+        except NormscapeError:
+            results = [self._judge_one(image) for image in batch]
+        self._works = self._works or any(isinstance(result, ImageScore) for result in results)
+        return results
+
+    def _judge_one(self, image: LoadedImage) -> ImageScore | str:
+        try:
+            return self._scores([image])[0]
         except NormscapeError as error:
-            if len(batch) == 1:
-                return [str(error)]
-        return [self._judge([image])[0] for image in batch]
+            if not self._works:
+                raise  # not the image but the model: rows with errors would never be scored again
+            return str(error)
 
     def _scores(self, batch: list[LoadedImage]) -> list[ImageScore]:
         pixels = torch.cat([image.pixels for image in batch if image.pixels is not None])
@@ -285,7 +301,7 @@ class _Run:
             return False
         declared = row["declared_category"]
         stranger = declared is not None and declared not in self._scorer.known
-        return stranger or row["category_p_value"] < self._params.score.category_alpha
+        return stranger or row["category_p_value"] <= self._strange
 
 
 def sampled(sha256: str, share: float) -> bool:

@@ -1,11 +1,8 @@
 """Monitoring is run from the checkout's root and is not installed; its tests import it."""
 
-import sys
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[3]))
 
 from tests.unit.monitoring.support import Line
 

@@ -83,7 +83,7 @@ def test_alerts_wait_until_they_are_sent_and_are_sent_once(line):
     assert not rules.unsent(folder)
 
 
-def test_the_cooldown_holds_back_a_second_request(line):
+def test_the_cooldown_holds_back_a_second_request_for_the_same_finding(line):
     line.day(DRIFT, "grass", 10)
     line.day(NEW, "grass", 12)
     assert rules.RETRAIN_REQUESTED in names(watch(line.params, DRIFT))
@@ -91,9 +91,15 @@ def test_the_cooldown_holds_back_a_second_request(line):
     assert names(second) == [rules.CATEGORY_UNKNOWN]
     assert any("monitor.cooldown_hours" in note for note in second.notes)
     state = monitor_folder(line.params) / rules.LAST_REQUEST_FILE
-    content = json.loads(state.read_text())
-    content["at"] = "2020-01-01T00:00:00+00:00"
-    state.write_text(json.dumps(content))
+    assert list(json.loads(state.read_text())) == ["unknown grass"]
+    state.write_text(json.dumps({"unknown grass": "2020-01-01T00:00:00+00:00"}))
+    assert rules.RETRAIN_REQUESTED in names(watch(line.params, NEW))
+
+
+def test_the_cooldown_does_not_hold_back_another_finding(line):
+    line.day(DRIFT, "grass", 10)
+    line.day(NEW, "moss", 12)
+    assert rules.RETRAIN_REQUESTED in names(watch(line.params, DRIFT))
     assert rules.RETRAIN_REQUESTED in names(watch(line.params, NEW))
 
 
