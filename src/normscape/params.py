@@ -173,7 +173,7 @@ class GateParams(Section):
     min_mean_image_auroc: Share = 0.70
     min_worst_image_auroc: Share = 0.55
     min_mean_pixel_auroc: Share = 0.80
-    max_false_positive_rate: Share = 0.15
+    max_false_positive_rate: Share = 0.20
     champion_tolerance: Share = 0.02
     champion_category_tolerance: Share = 0.10
 

@@ -33,7 +33,6 @@ _TEXTURE_TRAIN, _TEXTURE_TEST_GOOD, _TEXTURE_TEST_DEFECTS = 98, 30, 8
 _FEED_IMAGES = (13, 1)  # normal and defective, a category and day: one of each feed region
 _ARRIVING_IMAGES = (52, 8)
 _AFTER_IMAGES = (14, 2)
-_DRIFTED = 11  # of 13: a monitor that expects some defects must still see it
 
 _TRAINED = {"train": (0, 2, 4, 6), "test": (3,), "feed": (1, 5)}
 _ARRIVING = {"arrival": (0, 2, 3, 4, 6), "after": (1, 5)}
@@ -108,7 +107,7 @@ def _solar(kind: Literal["mono", "poly"], data: Path, feed: Path) -> list[Truth]
         bad = defective[index * _FEED_IMAGES[1] : (index + 1) * _FEED_IMAGES[1]]
         _copy(good + bad, folder)
         if (category, day) == ("solar_poly", DRIFT_DAY):
-            for path in good[:_DRIFTED]:
+            for path in good + bad:
                 (folder / path.name).unlink()
                 write_png(folder / path.name, _drifted(read_grey(path)))
         for label, kind_of_defect, paths in ((0, "good", good), (1, "defective", bad)):
