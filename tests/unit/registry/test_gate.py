@@ -77,13 +77,13 @@ def test_each_absolute_threshold_is_named_with_its_value_limit_and_margin() -> N
     )
     assert sentences[3] == (
         "lower confidence limit of the false-positive rate (12 of 20 normals flagged) of nut is "
-        "0.3600; gate.max_false_positive_rate asks for at most 0.1500: missed by 0.2100"
+        "0.3600; gate.max_false_positive_rate asks for at most 0.2000: missed by 0.1600"
     )
 
 
 def test_a_value_on_the_limit_passes() -> None:
     limits = GateParams(min_mean_image_auroc=0.75, min_worst_image_auroc=0.75)
-    model = metrics(bolt={"image_auroc": 0.75, "false_positive_rate": rate(low=0.15)})
+    model = metrics(bolt={"image_auroc": 0.75, "false_positive_rate": rate(low=0.2)})
     assert decide(model, None, limits).passed
 
 
