@@ -160,6 +160,7 @@ class _Run:
         self._rows: list[dict[str, Any]] = []
         self._writes: list[Future[bool]] = []
         self._committed = time.monotonic()
+        self._works = False
         self._strange, _ = strange_level(
             params.score.category_alpha, len(scorer.calibration.distances)
         )

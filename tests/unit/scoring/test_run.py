@@ -4,6 +4,7 @@ import multiprocessing
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from typer.testing import CliRunner
 from normscape.backbones import runtime
 from normscape.backbones.runtime import resolve
 from normscape.cli import scoring as cli_scoring
-from normscape.detectors.model import InspectionModel
+from normscape.detectors.model import InspectionModel, Prediction
 from normscape.errors import NormscapeError, UsageError
 from normscape.files import sha256_file
 from normscape.params import Params, ReviewParams
@@ -168,24 +169,41 @@ def test_bad_images_are_rows_with_an_error(project: Params) -> None:
     assert run(project, folder).logged == 0
 
 
-def test_an_image_that_breaks_the_model_stops_nothing(
+def poison(monkeypatch: pytest.MonkeyPatch, after: int) -> None:
+    """Make the model return NaN for bolts once it has scored so many images."""
+    original, calls = InspectionModel._one, 0
+
+    def one(self: InspectionModel, maps: list[torch.Tensor]) -> Prediction:
+        nonlocal calls
+        calls += 1
+        prediction = original(self, maps)
+        bolt = self.categories[int(prediction.category)] == "bolt"
+        wrong = prediction.score * float("nan")
+        return replace(prediction, score=wrong) if bolt and calls > after else prediction
+
+    monkeypatch.setattr(InspectionModel, "_one", one)
+
+
+def test_images_that_break_the_model_stop_nothing(
     project: Params, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = InspectionModel._one
-
-    def broken(self: InspectionModel, maps: list[torch.Tensor]):
-        prediction = original(self, maps)
-        if float(prediction.score) > 1e9:
-            return prediction
-        poison = prediction.score * float("nan") if broken.calls == 5 else prediction.score
-        broken.calls += 1
-        return type(prediction)(**{**vars(prediction), "score": poison})
-
-    broken.calls = 0
-    monkeypatch.setattr(InspectionModel, "_one", broken)
+    poison(monkeypatch, after=4)
     summary = run(project, fill_day(project.root))
-    assert summary.logged == IMAGES
-    assert len(summary.errors) <= 1
+    rows = read(score_log(project))
+    assert summary.logged == len(rows) == IMAGES
+    broken = rows[rows["error"].notna()]
+    assert 3 <= len(broken) < 10
+    assert set(broken["declared_category"].dropna()) <= {"bolt", "washer"}
+    assert rows[rows["declared_category"] == "nut"]["error"].isna().all()
+
+
+def test_a_model_that_scores_nothing_logs_nothing(
+    project: Params, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    poison(monkeypatch, after=0)
+    with pytest.raises(NormscapeError, match="not finite"):
+        run(project, fill_day(project.root))
+    assert not score_log(project).exists()
 
 
 def test_another_runtime_is_refused_and_recalibrate_named(project: Params) -> None:
