@@ -3,9 +3,12 @@ SHELL := /bin/bash
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export DO_NOT_TRACK := 1
+# The project's own Prefect: neither the user's profile nor a company's server.
+PREFECT = env -u PREFECT_PROFILE PREFECT_HOME=$(CURDIR)/.normscape/server PREFECT_SERVER_ANALYTICS_ENABLED=false \
+	PREFECT_API_URL=$${NORMSCAPE_PREFECT_API_URL:-http://127.0.0.1:4200/api} prefect
 LOCK = uv --no-config pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url
 
-.PHONY: help run test test-fast lint types data repro train score monitor monitor-ui server deploy worker bench-features bench-calibration lock clean
+.PHONY: help run test test-fast lint types data repro train score monitor monitor-ui server deploy worker bench-features bench-calibration bench-pipeline bench-tables lock clean
 
 help: ## Show what there is
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,19 +50,25 @@ monitor-ui: .venv/.synced ## The monitoring history in Evidently's UI on loopbac
 	@evidently ui --workspace .normscape/monitor/workspace --host 127.0.0.1 --port 8010
 
 server: .venv/.synced ## The Prefect server on loopback; schedules and events need it
-	@PREFECT_SERVER_ANALYTICS_ENABLED=false prefect server start --host 127.0.0.1 --port 4200
+	@mkdir -p .normscape/server && $(PREFECT) server start --host 127.0.0.1 --port 4200
 
 deploy: .venv/.synced ## Create the work pools and deploy the flows to the server
 	@scripts/deploy.sh
 
 worker: .venv/.synced ## A worker for POOL (cpu or gpu)
-	@prefect worker start --pool $(or $(POOL),cpu) --type process
+	@mkdir -p .normscape/server && $(PREFECT) worker start --pool $(or $(POOL),cpu) --type process
 
 bench-features: .venv/.synced ## Memory of feature extraction for 500 and 5,000 images
 	@python -m bench.features
 
 bench-calibration: .venv/.synced ## Realised false-positive rates in simulation
 	@python -m bench.calibration
+
+bench-pipeline: .venv/.synced ## Does the pipeline reproduce itself, and run on other data (15 minutes)
+	@python -m bench.pipeline
+
+bench-tables: .venv/.synced ## Write bench/README.md from bench/results
+	@python -m bench.tables
 
 lock: ## Compile both locks anew, without registry addresses
 	@$(LOCK) pyproject.toml --all-extras -o requirements.lock
