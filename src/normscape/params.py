@@ -134,10 +134,10 @@ class DetectorParams(Section):
     timesteps: Count = 1000
     local_weight: Annotated[float, Field(ge=0)] = 0.1
     global_weight: Annotated[float, Field(ge=0)] = 0.1
-    noise_step: Count = 100
+    noise_step: Count = 300
     sampler_steps: Count = 1
     noise_draws: Count = 1
-    prototype_share: Share = 0.5
+    prototype_share: Share = 0.65
     patience: Count = 5
     checkpoint_seconds: Positive = 20.0
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from normscape.diffusion.denoiser import Condition, Denoiser
 from normscape.diffusion.sampler import reconstruct
@@ -103,7 +104,10 @@ class DPDiff(nn.Module):
         return self.fuse(self.components(tokens))
 
     def components(self, tokens: Tensor) -> Tensor:
-        """Prototype distance and reconstruction residual of every token: `(B, N, 2)`.
+        """Prototype distance and reconstruction error of every token: `(B, N, 2)`.
+
+        The distance `|x - p|` (root mean square) sees how unusual a token is, the error
+        `1 - cos(x̂, x)` in which direction; together they are better than either.
 
         Images are handled one at a time: matrix products of one shape give the same bits, and a
         similarity matrix of one image stays in the cache.
@@ -126,8 +130,9 @@ class DPDiff(nn.Module):
                 start=self.config.noise_step,
                 steps=self.config.sampler_steps,
             )
-            error = error + (residual - rebuilt)[0].square().mean(dim=1).sqrt()
-        error = error * self.residual_scale / len(self.noise)
+            estimate = aggregate + rebuilt * self.residual_scale
+            error = error + 1.0 - functional.cosine_similarity(estimate, tokens, dim=-1)[0]
+        error = error / len(self.noise)
         return torch.stack([match.distance.sqrt(), error], dim=1)
 
     def condition(self, index: Tensor, aggregate: Tensor, embeddings: Tensor) -> Condition:
