@@ -38,7 +38,7 @@ review_app = typer.Typer(
 
 
 def score(
-    folder: Annotated[Path, typer.Argument(help="A day's folder: [category/]image.")],
+    folder: Annotated[Path, typer.Argument(help="A day's folder: category/image, or image.")],
     *,
     day: Annotated[str | None, typer.Option(help="The day; else the folder's name.")] = None,
     model: Model = "production",

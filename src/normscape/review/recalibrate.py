@@ -20,7 +20,8 @@ from normscape.backbones import load_identity
 from normscape.calibration.calibrator import Calibration, fit_calibration
 from normscape.data.images import image_statistics, read_image
 from normscape.data.manifest import read_manifest
-from normscape.errors import DataError, GateError
+from normscape.data.split import group_of
+from normscape.errors import DataError, GateError, NormscapeError
 from normscape.evaluation.evaluate import evaluate, score_images
 from normscape.features.extract import ensure_features
 from normscape.features.store import FeatureStore
@@ -35,7 +36,8 @@ from normscape.scoring.inbox import Inbox
 from normscape.scoring.record import Record
 
 _STATISTICS = ["mean_intensity", "std_intensity", "sharpness"]
-_COLUMNS = ["path", "sha256", "category", *_STATISTICS]
+_MAX_SHIFT = 1.0  # standard deviations; from bf16 to fp32 a median of up to 0.33 was measured
+_COLUMNS = ["path", "sha256", "category", "group", *_STATISTICS]
 
 
 @dataclass(frozen=True)
@@ -111,8 +113,8 @@ def recalibrate(
         UsageError: There is no such version, no manifest, or no such runtime here.
         DataError: A category has no calibration images left.
         GateError: The new thresholds do not pass the gate; nothing is registered.
-        NormscapeError: The bundle is damaged, the backbone's weights differ, or nothing can be
-            written.
+        NormscapeError: The bundle is damaged, the backbone's weights or the code that scores
+            differ from those it was made with, or nothing can be written.
     """
     registry = open_registry(params)
     state = registry.alias_state(PRODUCTION)
@@ -136,6 +138,7 @@ def recalibrate(
     if same and result.lost == 0 and result.verified == 0:
         return result
     calibration, reference = _calibrate(bundle, store, normals.rows, project)
+    _require_same_scores(parent, bundle, reference)
     metrics = evaluate(bundle.model, calibration, store, tests, params.data, project).metrics
     decision = decide(metrics, None, params.gate)
     if not decision.passed:
@@ -208,8 +211,8 @@ class _Normals:
     """Normal images to calibrate on.
 
     Attributes:
-        rows: path (relative to the data folder, or where the image came from), sha256, category
-            and image statistics.
+        rows: path (relative to the data folder, or where the image came from), sha256, category,
+            group and image statistics.
         files: Where each image lies, by SHA-256.
         verified: How many of them people have verified since the parent was made.
     """
@@ -224,8 +227,7 @@ def _normals(params: Params, bundle: Bundle, manifest: pd.DataFrame) -> _Normals
     trained = bundle.images - calibrated
     usable = manifest[manifest["error"].isna() & (manifest["label"] == 0)]
     kept = usable[
-        usable["sha256"].isin(calibrated)
-        & usable["category"].isin(bundle.categories)
+        usable["sha256"].isin(calibrated) & usable["category"].isin(bundle.categories)
     ].drop_duplicates("sha256")
     files = {
         str(sha256): params.data / str(path)
@@ -239,11 +241,13 @@ def _normals(params: Params, bundle: Bundle, manifest: pd.DataFrame) -> _Normals
         if path is None or not unseen or record.category not in bundle.categories:
             continue
         files[record.sha256] = path
+        name = record.file or record.source
         rows.append(
             {
-                "path": record.file or record.source,
+                "path": name,
                 "sha256": record.sha256,
                 "category": record.category,
+                "group": group_of(name, record.sha256, params.manifest.group_pattern, None),
                 **dataclasses.asdict(image_statistics(read_image(path))),
             }
         )
@@ -288,9 +292,10 @@ def _calibrate(
     score = np.asarray([one.score for one in found], dtype=np.float32)
     distance = np.asarray([one.distance for one in found], dtype=np.float32)
     calibration = fit_calibration(
-        score, rows["category"].tolist(), distance, params.calibrate, store.identity
-    )
-    reference = rows[["path", "sha256", "category"]].assign(
+        score, rows["category"].tolist(), distance, params.calibrate, store.identity,
+        groups=rows["group"].tolist(),
+    )  # fmt: skip
+    reference = rows[["path", "sha256", "category", "group"]].assign(
         score=score,
         predicted_category=[one.category for one in found],
         category_distance=distance,
@@ -298,3 +303,18 @@ def _calibrate(
     )
     reference[_STATISTICS] = rows[_STATISTICS]
     return calibration, reference.sort_values("path", ignore_index=True)
+
+
+def _require_same_scores(parent: str, bundle: Bundle, reference: pd.DataFrame) -> None:
+    """Refuse what a change of runtime cannot explain, such as code that scores in another way."""
+    both = bundle.reference.merge(reference, on="sha256", suffixes=("_old", ""))
+    for category, rows in both.groupby("category"):
+        scale = bundle.calibration.categories[str(category)].scale
+        shift = float((rows["score"] - rows["score_old"]).abs().median()) / scale
+        if shift > _MAX_SHIFT:
+            raise NormscapeError(
+                f"the scores of the calibration images of {category} are not those that {parent} "
+                f"was registered with: they moved by {shift:.1f} standard deviations, more than "
+                f"another runtime explains (at most {_MAX_SHIFT:g}); the code that scores has "
+                f"changed since: use the release that made {parent}, or train again"
+            )

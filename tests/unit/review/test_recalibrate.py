@@ -3,6 +3,7 @@
 import hashlib
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -11,7 +12,8 @@ import torch
 from PIL import Image
 
 from normscape.data.manifest import read_manifest, write_manifest
-from normscape.errors import DataError, GateError, UsageError
+from normscape.detectors.model import InspectionModel, Prediction
+from normscape.errors import DataError, GateError, NormscapeError, UsageError
 from normscape.files import read_json
 from normscape.params import CalibrateParams, GateParams, Params, load_params
 from normscape.registry.bundle import Bundle
@@ -158,6 +160,21 @@ def test_what_fails_the_gate_is_not_registered(project: Params) -> None:
         recalibrate(strict, promote=True)
     assert versions(project) == ["v0001"]
     assert not (project.state / "recalibrate").exists()
+
+
+def test_code_that_scores_otherwise_is_refused(
+    project: Params, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = InspectionModel._one
+
+    def changed(self: InspectionModel, maps: list[torch.Tensor]) -> Prediction:
+        prediction = original(self, maps)
+        return replace(prediction, score=3 * prediction.score + 100)
+
+    monkeypatch.setattr(InspectionModel, "_one", changed)
+    with pytest.raises(NormscapeError, match="the code that scores has changed since"):
+        recalibrate(project, runtime="openvino", precision="fp32")
+    assert versions(project) == ["v0001"]
 
 
 def test_a_verified_image_that_is_damaged_is_named(project: Params) -> None:
