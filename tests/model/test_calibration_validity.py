@@ -5,8 +5,10 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
 
+from normscape.calibration import fit_calibration
 from normscape.params import CalibrateParams
 
 SCRIPT = Path(__file__).parents[2] / "bench" / "calibration.py"
@@ -60,3 +62,25 @@ def test_pooling_the_tail_allows_a_target_that_one_category_cannot(bench: Module
     assert together.target == pytest.approx(0.01)
     assert apart.target == pytest.approx(1 / 21)
     assert together.rate <= 0.014
+
+
+def test_images_that_come_in_groups_do_not_make_the_threshold_too_low(bench: ModuleType) -> None:
+    """Crops of few regions: what varies is the region, and a new image is of a new region."""
+    generator = np.random.default_rng(4)
+    rates: dict[bool, list[float]] = {True: [], False: []}
+    for _ in range(60):
+        names = [f"c{category}" for category in range(4) for _ in range(24)]
+        groups = [f"{category}-{image // 3}" for category in range(4) for image in range(24)]
+        regions = dict.fromkeys(groups, 0.0) | {
+            group: generator.normal() for group in dict.fromkeys(groups)
+        }
+        scores = np.array([regions[group] + 0.3 * generator.normal() for group in groups])
+        fresh = generator.normal(size=4000) + 0.3 * generator.normal(size=4000)
+        for known, realised in rates.items():
+            fitted = fit_calibration(
+                scores, names, np.zeros(96), CalibrateParams(), bench.Identity(),
+                groups=groups if known else None,
+            )  # fmt: skip
+            realised.append(float(np.mean(fresh > fitted.threshold("c0"))))
+    assert np.mean(rates[True]) < 0.055
+    assert np.mean(rates[False]) > np.mean(rates[True]) + 0.015, rates

@@ -10,8 +10,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from normscape.calibration.scales import Floats, leave_one_out, pool_scales, standardise
-from normscape.calibration.tail import Tail, build_tail
+from normscape.calibration.scales import Floats, Sample, leave_one_out, pool_scales, standardise
+from normscape.calibration.tail import Residuals, Tail, build_tail
 from normscape.errors import DataError, NormscapeError, UsageError
 from normscape.files import read_json, write_json
 from normscape.params import CalibrateParams
@@ -35,16 +35,18 @@ class CategoryCalibration:
 
     Attributes:
         images: Number of held-out normal images, n.
-        location: Their mean score.
+        groups: Number of their groups, G; G = n where every image stands alone.
+        location: Their mean score, every group counted once.
         scale: Their standard deviation, shrunk towards the other categories'.
         threshold: A score above it is flagged.
         target: The false-positive rate the threshold stands for: the one asked for, or the
             smallest attainable one where that is larger.
-        attainable_alone: The smallest rate the category's own images could support, 1/(n+1).
+        attainable_alone: The smallest rate the category's own groups could support, 1/(G+1).
         attainable_pooled: The smallest rate with the other categories' tails.
     """
 
     images: int
+    groups: int
     location: float
     scale: float
     threshold: float
@@ -60,12 +62,13 @@ class Calibration:
     A score `s` of category `c` has the weighted conformal p-value (Barber, Candès, Ramdas and
     Tibshirani, "Conformal prediction beyond exchangeability", 2023)
 
-        p = (1 + Σ w_i 1[z_i >= z]) / (1 + Σ w_i),   z = (s - location) / (scale sqrt(1 + 1/n))
+        p = (1 + Σ w_i 1[z_i >= z]) / (1 + Σ w_i),   z = (s - location) / (scale sqrt(1 + 1/G))
 
-    over the leave-one-out residuals z_i of all categories. The category's own weigh 1; those of
-    another category with n_k images weigh `a min(1, pool_strength / n_k)` with
-    `a = pool_strength / (pool_strength + n)`: many own images need no help, and no other category
-    counts for more than `pool_strength` images. Flagged ⇔ score > threshold ⇔ p <= target, exactly.
+    over the leave-one-group-out residuals z_i of all categories. The category's own weigh 1 a
+    group, shared by its images; those of another category with G_k groups weigh
+    `a min(1, pool_strength / G_k)` with `a = pool_strength / (pool_strength + G)`: many own groups
+    need no help, and no other category counts for more than `pool_strength` groups.
+    Flagged ⇔ score > threshold ⇔ p <= target, exactly.
 
     Attributes:
         target_fpr: The false-positive rate that was asked for.
@@ -73,7 +76,7 @@ class Calibration:
         runtime: Runtime of the features behind the scores.
         precision: Arithmetic of the features behind the scores.
         categories: Per category, sorted by name.
-        residuals: Per category, the leave-one-out residuals in ascending order.
+        residuals: Per category, what it contributes to the tails.
         distances: Category distances of the same images, in ascending order.
         warnings: Where the rate asked for cannot be attained.
     """
@@ -83,7 +86,7 @@ class Calibration:
     runtime: str
     precision: str
     categories: dict[str, CategoryCalibration]
-    residuals: dict[str, Floats] = field(repr=False, compare=False)
+    residuals: dict[str, Residuals] = field(repr=False, compare=False)
     distances: Floats = field(repr=False, compare=False)
     warnings: tuple[str, ...] = ()
     _tails: dict[str, Tail] = field(default_factory=dict, init=False, repr=False, compare=False)
@@ -147,7 +150,11 @@ class Calibration:
     def save(self, path: Path) -> None:
         """Write the calibration as JSON; `load` gives the same p-values to the last bit."""
         categories = {
-            name: {**asdict(item), "residuals": self.residuals[name].tolist()}
+            name: {
+                **asdict(item),
+                "residuals": self.residuals[name].values.tolist(),
+                "weights": self.residuals[name].weights.tolist(),
+            }
             for name, item in self.categories.items()
         }
         content = {
@@ -172,7 +179,11 @@ class Calibration:
         content: Any = read_json(path)
         try:
             residuals = {
-                name: np.asarray(item.pop("residuals"), dtype=np.float64)
+                name: Residuals(
+                    np.asarray(item.pop("residuals"), dtype=np.float64),
+                    np.asarray(item.pop("weights"), dtype=np.float64),
+                    item["groups"],
+                )
                 for name, item in content["categories"].items()
             }
             categories = {
@@ -209,7 +220,6 @@ class Calibration:
                 location=known.location,
                 scale=known.scale,
                 residuals=self.residuals,
-                images={name: item.images for name, item in self.categories.items()},
                 pool_strength=self.pool_strength,
             )
         return self._tails[category]
@@ -221,6 +231,8 @@ def fit_calibration(
     distances: ArrayLike,
     params: CalibrateParams,
     identity: Runs,
+    *,
+    groups: Sequence[str] | None = None,
 ) -> Calibration:
     """Fit thresholds and p-values on held-out normal images.
 
@@ -230,6 +242,7 @@ def fit_calibration(
         distances: `(n,)` their category distances.
         params: Target rate and strengths of the pooling.
         identity: Runtime and precision of the features behind the scores.
+        groups: `(n,)` what each image must stay together with; None if all stand alone.
 
     Returns:
         The calibration; its `warnings` name each category whose images, even pooled, cannot
@@ -242,10 +255,18 @@ def fit_calibration(
     values, names = _finite(scores, "score"), np.asarray(categories, dtype=object)
     if not len(values):
         raise DataError("calibration: no held-out normal images; add normal images and retrain")
-    by_category = {name: values[names == name] for name in sorted(set(categories))}
+    by_category = {
+        name: Sample.of(
+            values[names == name],
+            None if groups is None else np.asarray(groups, dtype=str)[names == name].tolist(),
+        )
+        for name in sorted(set(categories))
+    }
     pool = pool_scales(by_category, params.scale_strength)
-    residuals = {name: np.sort(leave_one_out(own, pool)) for name, own in by_category.items()}
-    images = {name: len(own) for name, own in by_category.items()}
+    residuals = {
+        name: Residuals.ordered(leave_one_out(own, pool), own.weights, own.groups)
+        for name, own in by_category.items()
+    }
     fitted: dict[str, CategoryCalibration] = {}
     warnings = []
     for name, own in by_category.items():
@@ -255,26 +276,26 @@ def fit_calibration(
             location=location,
             scale=scale,
             residuals=residuals,
-            images=images,
             pool_strength=params.pool_strength,
         )
         attainable = float(tail.p[-1])
         target = max(params.target_fpr, attainable)
         fitted[name] = CategoryCalibration(
-            images=len(own),
+            images=len(own.values),
+            groups=own.groups,
             location=location,
             scale=scale,
             threshold=tail.threshold(target),
             target=target,
-            attainable_alone=1 / (len(own) + 1),
+            attainable_alone=1 / (own.groups + 1),
             attainable_pooled=attainable,
         )
         if target > params.target_fpr:
             warnings.append(
                 f"category '{name}': calibrate.target_fpr {params.target_fpr:g} is below the "
-                f"smallest attainable false-positive rate {attainable:.4f} of its {len(own)} "
-                f"held-out normal images (pooled); the threshold stands for {attainable:.4f}; "
-                "add normal images or raise the target"
+                f"smallest attainable false-positive rate {attainable:.4f} of its {own.groups} "
+                "groups of held-out normal images (pooled); the threshold stands for "
+                f"{attainable:.4f}; add normal images or raise the target"
             )
     return Calibration(
         target_fpr=params.target_fpr,

@@ -6,15 +6,63 @@ was less powerful at 5 images a category and no better when defects had slipped 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from normscape.errors import NormscapeError
 
 Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The scores of one category's held-out normal images, which may come in groups.
+
+    Images of one part, session or region resemble each other: a new image will be of a new group,
+    so a group counts once, however many images it has (Lee, Barber and Willett, "Distribution-free
+    inference with hierarchical data", 2023). An image that stands alone is a group of one.
+
+    Attributes:
+        values: `(n,)` raw scores.
+        group: `(n,)` the group of each image, from 0 to G - 1.
+    """
+
+    values: Floats
+    group: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, values: ArrayLike, groups: Sequence[str] | None = None) -> Sample:
+        """Build a sample; without `groups` every image stands alone."""
+        scores = np.asarray(values, dtype=np.float64)
+        if groups is None:
+            return cls(scores, np.arange(len(scores)))
+        return cls(scores, np.unique(np.asarray(groups, dtype=str), return_inverse=True)[1])
+
+    @property
+    def groups(self) -> int:
+        """G, the number of groups."""
+        return int(self.group.max(initial=-1)) + 1
+
+    @property
+    def weights(self) -> Floats:
+        """`(n,)` one over the size of each image's group; they add up to G."""
+        return np.asarray(1.0 / np.bincount(self.group)[self.group])
+
+    @property
+    def location(self) -> float:
+        """The mean over groups of their mean scores."""
+        return float(np.average(self.values, weights=self.weights))
+
+    @property
+    def spread(self) -> float:
+        """The standard deviation of an image of a new group; 0 where there is one group."""
+        if self.groups < 2:
+            return 0.0
+        squares = self.weights @ (self.values - self.location) ** 2
+        return float(np.sqrt(squares / (self.groups - 1)))
 
 
 @dataclass(frozen=True)
@@ -49,7 +97,7 @@ class ScalePool:
         return np.exp(own * logs + (1 - own) * self.log_scale)
 
 
-def pool_scales(scores: Mapping[str, Floats], max_strength: float) -> ScalePool:
+def pool_scales(samples: Mapping[str, Sample], max_strength: float) -> ScalePool:
     """Estimate the typical scale and how far single categories may be pulled towards it.
 
     A random-effects model of the log standard deviations, with the moment estimator of
@@ -59,22 +107,21 @@ def pool_scales(scores: Mapping[str, Floats], max_strength: float) -> ScalePool:
     which a handful of categories cannot estimate well.
 
     Args:
-        scores: The scores of each category's held-out normal images.
+        samples: The scores of each category's held-out normal images.
         max_strength: The most images that the pool may count for.
 
     Raises:
         NormscapeError: No category has two different scores, so that no scale is known.
     """
     logs, freedom = [], []
-    for values in scores.values():
-        spread = float(values.std(ddof=1)) if len(values) > 1 else 0.0
-        if spread > 0:
-            logs.append(np.log(spread))
-            freedom.append(len(values) - 1)
+    for sample in samples.values():
+        if sample.spread > 0:
+            logs.append(np.log(sample.spread))
+            freedom.append(sample.groups - 1)
     if not logs:
         raise NormscapeError(
-            "calibration: no category has two held-out normal images with different scores; "
-            "expected at least one; add normal images or check the detector"
+            "calibration: no category has two groups of held-out normal images with different "
+            "scores; expected at least one; add normal images or check the detector"
         )
     log_scales, weights = np.asarray(logs), np.asarray(freedom, dtype=np.float64)
     centre = np.average(log_scales, weights=weights)
@@ -87,37 +134,38 @@ def pool_scales(scores: Mapping[str, Floats], max_strength: float) -> ScalePool:
     return ScalePool(log_scale=float(centre), strength=float(strength))
 
 
-def standardise(values: Floats, pool: ScalePool) -> tuple[float, float]:
-    """Return the location (mean) and the shrunk scale of one category's scores."""
-    spread = values.std(ddof=1, keepdims=True) if len(values) > 1 else np.zeros(1)
-    return float(values.mean()), float(pool.shrink(spread, len(values) - 1)[0])
+def standardise(sample: Sample, pool: ScalePool) -> tuple[float, float]:
+    """Return the location and the shrunk scale of one category's scores."""
+    scale = pool.shrink(np.asarray([sample.spread]), max(sample.groups - 1, 0))
+    return sample.location, float(scale[0])
 
 
-def prediction_factor(images: int) -> float:
-    """How much wider a new score spreads around a mean of `images` scores: sqrt(1 + 1/n)."""
-    return float(np.sqrt(1 + 1 / images))
+def prediction_factor(groups: int) -> float:
+    """How much wider a new score spreads around a mean of `groups` groups: sqrt(1 + 1/G)."""
+    return float(np.sqrt(1 + 1 / groups))
 
 
-def leave_one_out(values: Floats, pool: ScalePool) -> Floats:
-    """Standardise each score by the others of its category, as a new score will be.
+def leave_one_out(sample: Sample, pool: ScalePool) -> Floats:
+    """Standardise each score by the other groups of its category, as a new score will be.
 
     Args:
-        values: `(n,)` scores of one category.
+        sample: The scores of one category.
         pool: The common scale.
 
     Returns:
-        `(n,)` residuals in standard deviations; empty for n = 1, where there are no others.
+        `(n,)` residuals in standard deviations; empty for one group, where there are no others.
     """
-    n = len(values)
-    if n < 2:
+    count = sample.groups
+    if count < 2:
         return np.empty(0)
-    others = (values.sum() - values) / (n - 1)
-    deviations = values - values.mean()
-    # Removing one value lowers the sum of squares by d²·n/(n-1).
-    squares = deviations @ deviations - deviations**2 * n / (n - 1)
-    noise = np.finfo(np.float64).eps * n * float(values @ values)
-    squares = np.where(squares > noise, squares, 0.0)
-    spread = np.sqrt(squares / (n - 2)) if n > 2 else np.zeros(n)
-    scale = pool.shrink(spread, n - 2)
-    residuals: Floats = (values - others) / (scale * prediction_factor(n - 1))
+    centred = sample.values - sample.location  # against cancellation
+    sums = np.bincount(sample.group, weights=sample.weights * centred)
+    squares = np.bincount(sample.group, weights=sample.weights * centred**2)
+    others = (sums.sum() - sums) / (count - 1)
+    rest = squares.sum() - squares - (count - 1) * others**2
+    noise = np.finfo(np.float64).eps * count * float(sample.values @ sample.values)
+    rest = np.where(rest > noise, rest, 0.0)
+    spread = np.sqrt(rest / (count - 2)) if count > 2 else np.zeros(count)
+    scale = pool.shrink(spread, count - 2) * prediction_factor(count - 1)
+    residuals: Floats = (centred - others[sample.group]) / scale[sample.group]
     return residuals

@@ -101,11 +101,19 @@ def _values(figures: Mapping[str, Any]) -> list[str]:
 
 
 def _thresholds(calibration: Calibration) -> str:
-    header = ["category", "calibration images", "threshold", "set for", "smallest attainable"]
+    header = [
+        "category",
+        "calibration images",
+        "groups",
+        "threshold",
+        "set for",
+        "smallest attainable",
+    ]
     rows = [
         [
             name,
             str(found.images),
+            str(found.groups),
             f"{found.threshold:.4f}",
             f"{found.target:.4f}",
             f"{found.attainable_pooled:.4f} ({found.attainable_alone:.4f} alone)",

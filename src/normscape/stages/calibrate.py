@@ -52,13 +52,14 @@ def run(params: Params) -> None:
         table["category_distance"],
         params.calibrate,
         store.identity,
+        groups=rows["group"].tolist(),
     )
     for warning in calibration.warnings[:_SHOWN]:
         sys.stderr.write(f"warning: {warning}\n")
     if len(calibration.warnings) > _SHOWN:
         more = len(calibration.warnings) - _SHOWN
         sys.stderr.write(f"warning: and {more} more categories, see calibration.json\n")
-    reference = pd.concat([rows[["path", "sha256", "category"]], table], axis=1)
+    reference = pd.concat([rows[["path", "sha256", "category", "group"]], table], axis=1)
     reference["category_p_value"] = calibration.category_p_value(table["category_distance"])
     reference[_STATISTICS] = rows[_STATISTICS]
     with atomic_folder(params.artifacts / "calibration") as folder:

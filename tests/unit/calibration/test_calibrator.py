@@ -44,8 +44,8 @@ def test_p_value_is_the_weighted_formula() -> None:
     for name, residuals in calibration.residuals.items():
         size = calibration.categories[name].images
         weight = 1.0 if name == "part0" else 30 / (30 + own.images) * min(1, 30 / size)
-        total += weight * len(residuals)
-        above += weight * (residuals >= z).sum()
+        total += weight * len(residuals.values)
+        above += weight * (residuals.values >= z).sum()
     assert calibration.p_value([score], ["part0"])[0] == pytest.approx(above / total)
     assert own.attainable_pooled == pytest.approx(1 / total)
     assert own.attainable_alone == pytest.approx(1 / 21)
