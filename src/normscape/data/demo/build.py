@@ -31,12 +31,12 @@ TRUTH_FILE = "truth.csv"
 _SOLAR_TRAIN, _SOLAR_TEST = 110, 40
 _TEXTURE_TRAIN, _TEXTURE_TEST_GOOD, _TEXTURE_TEST_DEFECTS = 98, 30, 8
 _FEED_IMAGES = (13, 1)  # normal and defective, a category and day: one of each feed region
-_ARRIVING_IMAGES = (52, 8)
+_ARRIVING_IMAGES = (100, 12)
 _AFTER_IMAGES = (14, 2)
 
 _TRAINED = {"train": (0, 2, 4, 6), "test": (3,), "feed": (1, 5)}
 _ARRIVING = {"arrival": (0, 2, 3, 4, 6), "after": (1, 5)}
-_FOREIGN = {"brick": "gravel", "gravel": "brick", "grass": "gravel"}
+_FOREIGN = {"brick": "gravel", "gravel": "brick", "grass": "brick"}
 
 
 @dataclass(frozen=True)

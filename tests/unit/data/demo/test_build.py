@@ -19,7 +19,7 @@ from normscape.data.pin import PinnedHash, directory_hash, read_pin
 from normscape.errors import DataError, NormscapeError
 
 CHECKOUT = Path(__file__).parents[4]
-FEED_MD5 = "f1ce3fd70e394af5e07216b45bf6632b.dir"
+FEED_MD5 = "3378f19f7522712eb79c5c48f6f99e47.dir"
 TRAINED = {"brick", "gravel", "solar_mono", "solar_poly"}
 
 pytest.importorskip("elpv_dataset", reason="the extra 'demo' is not installed")
@@ -124,7 +124,7 @@ def test_truth_names_every_image_of_the_feed(demo, truths):
         path.relative_to(feed).as_posix() for path in images(feed)
     ]
     arrived = [row for row in truths if row["path"].startswith(f"{ARRIVAL_DAY}/grass-")]
-    assert Counter(row["label"] for row in arrived) == {"0": 52, "1": 8}
+    assert Counter(row["label"] for row in arrived) == {"0": 100, "1": 12}
     assert {row["defect_type"] for row in arrived} == {
         "good", "scratch", "stain", "missing_patch", "foreign_texture",
     }  # fmt: skip
