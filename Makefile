@@ -8,7 +8,7 @@ PREFECT = env -u PREFECT_PROFILE PREFECT_HOME=$(CURDIR)/.normscape/server PREFEC
 	PREFECT_API_URL=$${NORMSCAPE_PREFECT_API_URL:-http://127.0.0.1:4200/api} prefect
 LOCK = uv --no-config pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url
 
-.PHONY: help run test test-fast lint types data repro train score monitor monitor-ui server deploy worker bench-features bench-calibration bench-pipeline bench-tables lock clean
+.PHONY: help run test test-fast lint types data repro train score monitor monitor-ui server deploy worker bench-features bench-calibration bench-drift bench-pipeline bench-tables lock clean
 
 help: ## Show what there is
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,6 +63,9 @@ bench-features: .venv/.synced ## Memory of feature extraction for 500 and 5,000 
 
 bench-calibration: .venv/.synced ## Realised false-positive rates in simulation
 	@python -m bench.calibration
+
+bench-drift: .venv/.synced ## False alarms and power of the drift decision in simulation
+	@python -m bench.drift
 
 bench-pipeline: .venv/.synced ## Does the pipeline reproduce itself, and run on other data (15 minutes)
 	@python -m bench.pipeline
