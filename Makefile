@@ -6,7 +6,8 @@ export DO_NOT_TRACK := 1
 # The project's own Prefect: neither the user's profile nor a company's server.
 PREFECT = env -u PREFECT_PROFILE PREFECT_HOME=$(CURDIR)/.normscape/server PREFECT_SERVER_ANALYTICS_ENABLED=false \
 	PREFECT_API_URL=$${NORMSCAPE_PREFECT_API_URL:-http://127.0.0.1:4200/api} prefect
-LOCK = uv --no-config pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url
+LOCK = uv --no-config pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--custom-compile-command 'make lock'
 
 .PHONY: help run test test-fast lint types data repro train score monitor monitor-ui server deploy worker bench-features bench-calibration bench-drift bench-pipeline bench-tables lock clean
 

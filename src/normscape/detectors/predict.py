@@ -8,8 +8,8 @@ import torch
 
 from normscape.backbones import select_device
 from normscape.detectors.model import InspectionModel, Prediction
-from normscape.detectors.progress import progress_bar
 from normscape.features.store import FeatureStore
+from normscape.progress import progress_bar
 
 
 def predict(

@@ -3,22 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 
 import torch
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 from torch import Tensor
 
 from normscape.backbones import Backbone, load_backbone
@@ -29,6 +19,7 @@ from normscape.features.preprocess import to_batch
 from normscape.features.store import FeatureStore
 from normscape.files import sha256_file
 from normscape.params import Params
+from normscape.progress import progress_bar
 
 Item = tuple[str, Path]
 """SHA-256 of an image file, and where the file is."""
@@ -69,12 +60,14 @@ def ensure_features(
     if not todo:
         return store
     with (
-        _bar("features", len(todo), progress) as advance,
+        progress_bar("features", len(todo), progress) as report,
         store.writer(params.features.shard_images) as writer,
     ):
+        done = 0
         for hashes, batch in _batches(todo, params.backbone.input_size, params.features.batch_size):
             writer.add(hashes, backbone(batch))
-            advance(len(hashes))
+            done += len(hashes)
+            report(done, "")
     return store
 
 
@@ -110,17 +103,3 @@ def _pixels(item: Item, input_size: int) -> Tensor:
             f"{path} has changed since its hash was taken; run `normscape manifest` again"
         )
     return to_batch([image], input_size)
-
-
-@contextmanager
-def _bar(what: str, total: int, shown: bool) -> Iterator[Callable[[int], None]]:
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True), disable=not shown) as bar:
-        task = bar.add_task(what, total=total)
-        yield lambda count: bar.advance(task, count)

@@ -13,10 +13,10 @@ from typing import Any
 
 import torch
 
-from normscape.detectors.progress import progress_bar
 from normscape.errors import DataError, NormscapeError, UsageError
 from normscape.novelty import strange_level
 from normscape.params import Params
+from normscape.progress import progress_bar
 from normscape.registry.bundle import Bundle
 from normscape.registry.store import open_registry
 from normscape.scoring.inbox import Inbox, Pruned

@@ -15,13 +15,13 @@ from normscape.data.manifest import read_manifest
 from normscape.detectors.checkpoint import Checkpoints
 from normscape.detectors.dpdiff import DPDiff, DPDiffConfig
 from normscape.detectors.model import InspectionModel
-from normscape.detectors.progress import progress_bar
 from normscape.detectors.trainer import Progress, Trainer
 from normscape.errors import UsageError
 from normscape.features.extract import ensure_features
 from normscape.features.store import FeatureStore
 from normscape.files import atomic_folder, sha256_file, write_json
 from normscape.params import Params
+from normscape.progress import progress_bar
 from normscape.prototypes.artifact import Prototypes
 from normscape.prototypes.sample import TokenSample, sample_tokens
 from normscape.prototypes.training import TrainingImages, stream_tokens, training_images
