@@ -6,6 +6,7 @@ export DO_NOT_TRACK := 1
 # The project's own Prefect: neither the user's profile nor a company's server.
 PREFECT = env -u PREFECT_PROFILE PREFECT_HOME=$(CURDIR)/.normscape/server PREFECT_SERVER_ANALYTICS_ENABLED=false \
 	PREFECT_API_URL=$${NORMSCAPE_PREFECT_API_URL:-http://127.0.0.1:4200/api} prefect
+PARALLEL = -n 2 --dist loadfile
 LOCK = uv --no-config pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--custom-compile-command 'make lock'
 
@@ -21,10 +22,10 @@ run: .venv/.synced ## The whole loop on the demo data, in a scratch clone (about
 	@python -m flows.tour
 
 test: .venv/.synced ## All tests, under 10 minutes
-	@pytest -q
+	@pytest -q $(PARALLEL)
 
 test-fast: .venv/.synced ## The fast part, under 90 seconds
-	@pytest -q -m "not slow"
+	@pytest -q $(PARALLEL) -m "not slow"
 
 lint: .venv/.synced ## Style and formatting
 	@ruff check . && ruff format --check .

@@ -62,7 +62,7 @@ class FeatureStore:
 
     def refresh(self) -> None:
         """Take in the shards that were committed since; a damaged shard is left out and removed."""
-        for record in sorted(self.folder.glob("*.json")):
+        for record in sorted(self.folder.glob("[!.]*.json")):  # hidden ones are being written
             if record in self._known:
                 continue
             hashes = self._hashes(record)

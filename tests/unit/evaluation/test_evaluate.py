@@ -99,7 +99,7 @@ def test_calibrate_writes_the_calibration_and_the_reference(params: Params) -> N
     calibration = Calibration.load(params.artifacts / "calibration" / "calibration.json")
     reference = pd.read_parquet(params.artifacts / "calibration" / "reference.parquet")
     assert list(reference.columns) == [
-        "path", "sha256", "category", "score", "predicted_category", "category_distance",
+        "path", "sha256", "category", "group", "score", "predicted_category", "category_distance",
         "category_p_value", "mean_intensity", "std_intensity", "sharpness",
     ]  # fmt: skip
     assert set(calibration.categories) == {"felt", "plate"}
