@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib
 import os
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
 
+from normscape.data.data_docs import docs_site, make_offline
 from normscape.data.manifest import category_counts
 from normscape.errors import NormscapeError
 
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 _ANY = "any_category"
 _EMPTY = "mask_not_empty"
-_REMOTE_LOGO = re.compile(r"https://great-expectations-web-assets\.[^\s\"')]+")
 _INDEX = {"images": "path", "categories": "category"}
 
 
@@ -265,7 +264,7 @@ def _evaluate(
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = {"globally": False, "metric_calculations": False}
     context.delete_data_docs_site("local_site")
-    context.add_data_docs_site("data_docs", _docs_site(docs))
+    context.add_data_docs_site("data_docs", docs_site(docs))
     update_docs = checkpoints.UpdateDataDocsAction(name="data_docs", site_names=["data_docs"])
     source = context.data_sources.add_pandas("manifest")
     results: dict[str, dict[str, Any]] = {}
@@ -299,16 +298,8 @@ def _evaluate(
         (validation,) = outcome.run_results.values()
         for result in validation.results:
             results[result.expectation_config.meta["name"]] = result.to_json_dict()
-    _keep_local(docs)
+    make_offline(docs)
     return results
-
-
-def _keep_local(docs: Path) -> None:
-    """Show the pages' own copy of the logo: the remote one would report every look at a page."""
-    for page in docs.rglob("*.html"):
-        up = "../" * (len(page.relative_to(docs).parts) - 1)
-        text = _REMOTE_LOGO.sub(f"{up}static/images/logo-long.png", page.read_text("utf-8"))
-        page.write_text(text, "utf-8")
 
 
 def _exception(result: dict[str, Any]) -> str | None:
@@ -319,15 +310,3 @@ def _exception(result: dict[str, Any]) -> str | None:
         if part.get("raised_exception"):
             return str(part.get("exception_message"))
     return None
-
-
-def _docs_site(folder: Path) -> dict[str, Any]:
-    return {
-        "class_name": "SiteBuilder",
-        "show_how_to_buttons": False,
-        "store_backend": {
-            "class_name": "TupleFilesystemStoreBackend",
-            "base_directory": str(folder.absolute()),
-        },
-        "site_index_builder": {"class_name": "DefaultSiteIndexBuilder"},
-    }
