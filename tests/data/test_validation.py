@@ -91,6 +91,17 @@ def test_sound_data_pass(project: Params, capfd: pytest.CaptureFixture[str]) -> 
     assert not list(project.artifacts.glob(".*"))
 
 
+def test_the_same_data_give_the_same_pages(project: Params) -> None:
+    def written() -> dict[str, bytes]:
+        stages(project)
+        folder = project.artifacts / "validation"
+        return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+    first = written()
+    assert any(path.endswith(".html") for path in first)
+    assert written() == first
+
+
 def test_a_truncated_png_stops_the_run(project: Params) -> None:
     path = project.data / "nut/train/good/007.png"
     path.write_bytes(path.read_bytes()[:900])

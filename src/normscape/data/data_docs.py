@@ -1,12 +1,19 @@
-"""Great Expectations' Data Docs as pages that say everything without a network."""
+"""Great Expectations' Data Docs: pages that need no network, the same for the same data."""
 
 from __future__ import annotations
 
+import datetime
 import re
 from pathlib import Path
 from typing import Any
 
 _REMOTE_LOGO = re.compile(r"https://great-expectations-web-assets\.[^\s\"')]+")
+_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_LOAD_TIME = re.compile(r"(?<=>)\d{8}T\d{6}\.\d+Z(?=<)")
+_UNTIMED = "not recorded: the same data give the same pages"
+
+RUN_TIME = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+"""Stands for the time of every run: DVC compares the pages by their bytes."""
 
 
 def docs_site(folder: Path) -> dict[str, Any]:
@@ -22,8 +29,8 @@ def docs_site(folder: Path) -> dict[str, Any]:
     }
 
 
-def make_offline(docs: Path) -> None:
-    """Make the pages' own copy of the logo appear, and give the index plain links.
+def finish_pages(docs: Path) -> None:
+    """Make the pages' own copy of the logo appear, drop times, give the index plain links.
 
     The remote logo would report every look at a page; the index fills its tables with a script
     from a CDN and is empty without one.
@@ -32,6 +39,7 @@ def make_offline(docs: Path) -> None:
     for page in pages:
         up = "../" * (len(page.relative_to(docs).parts) - 1)
         text = _REMOTE_LOGO.sub(f"{up}static/images/logo-long.png", page.read_text("utf-8"))
+        text = _without_times(text)
         if page == docs / "index.html":
             text = text.replace("<body>", f"<body>\n{_links(docs, pages)}", 1)
         page.write_text(text, "utf-8")
@@ -46,3 +54,10 @@ def _links(docs: Path, pages: list[Path]) -> str:
         if page.relative_to(docs).parts[0] == folder
     ]
     return "<ul>\n" + "\n".join(items) + "\n</ul>"
+
+
+def _without_times(text: str) -> str:
+    """Replace the times of the run, and the random names of elements by their order."""
+    text = _LOAD_TIME.sub(_UNTIMED, text).replace(f"{RUN_TIME:%Y-%m-%dT%H:%M:%SZ}", _UNTIMED)
+    names: dict[str, str] = {}
+    return _UUID.sub(lambda found: names.setdefault(found[0], f"item{len(names)}"), text)

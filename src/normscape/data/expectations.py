@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
 
-from normscape.data.data_docs import docs_site, make_offline
+from normscape.data.data_docs import RUN_TIME, docs_site, finish_pages
 from normscape.data.manifest import category_counts
 from normscape.errors import NormscapeError
 
@@ -293,12 +293,12 @@ def _evaluate(
         )
         outcome = context.checkpoints.add(checkpoint).run(
             batch_parameters={"dataframe": table},
-            run_id=gx.RunIdentifier(run_name="manifest"),
+            run_id=gx.RunIdentifier(run_name="manifest", run_time=RUN_TIME),
         )
         (validation,) = outcome.run_results.values()
         for result in validation.results:
             results[result.expectation_config.meta["name"]] = result.to_json_dict()
-    make_offline(docs)
+    finish_pages(docs)
     return results
 
 
