@@ -13,8 +13,11 @@ from tests.flows.support import environment, find, processes_of, wait_until
 
 pytestmark = pytest.mark.slow
 
+# SIGINT is ignored in what a shell has started in the background, and that is inherited.
 REPRODUCE = """
+import signal
 import sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
 sys.path.insert(0, '.')
 from pathlib import Path
 from flows.environment import command
