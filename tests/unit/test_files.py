@@ -1,7 +1,7 @@
 import os
-import stat
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -84,14 +84,31 @@ def test_an_unwritable_folder_is_explained(tmp_path: Path) -> None:
             attempt()
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="permissions do not bind root")
-def test_a_read_only_folder_is_explained(tmp_path: Path) -> None:
-    tmp_path.chmod(stat.S_IRUSR | stat.S_IXUSR)
-    try:
-        with pytest.raises(NormscapeError, match="cannot write"):
-            write_json(tmp_path / "a.json", 1)
-    finally:
-        tmp_path.chmod(stat.S_IRWXU)
+NOBODY = 65534
+
+
+def test_a_read_only_folder_is_explained() -> None:
+    # permissions do not bind root, and pytest's own folders are closed to everybody else
+    with tempfile.TemporaryDirectory() as name:
+        folder, user = Path(name), os.geteuid()
+        folder.chmod(0o777)
+        if user == 0:
+            os.seteuid(NOBODY)
+        try:
+            write_json(folder / "a.json", 1)
+        finally:
+            os.seteuid(user)
+        folder.chmod(0o555)
+        if user == 0:
+            os.seteuid(NOBODY)
+        try:
+            with pytest.raises(NormscapeError, match="cannot write"):
+                write_json(folder / "a.json", 2)
+        finally:
+            os.seteuid(user)
+        assert read_json(folder / "a.json") == 1
+        assert names(folder) == ["a.json"]
+        folder.chmod(0o755)
 
 
 HOLD = """
