@@ -11,6 +11,8 @@ import pytest
 from normscape.calibration import fit_calibration
 from normscape.params import CalibrateParams
 
+pytestmark = pytest.mark.slow
+
 SCRIPT = Path(__file__).parents[2] / "bench" / "calibration.py"
 
 

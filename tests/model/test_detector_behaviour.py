@@ -22,6 +22,8 @@ from normscape.files import read_json
 from normscape.params import Params, load_params
 from normscape.stages import detector, features, manifest, prototypes
 
+pytestmark = pytest.mark.slow
+
 SIDE = 128
 TRAIN = 14
 
@@ -172,7 +174,6 @@ def test_the_same_again_to_the_byte(trained: Params):
     assert files() == before
 
 
-@pytest.mark.slow
 def test_kill_in_training_and_run_again(trained: Params):
     """SIGKILL after a checkpoint: the next run goes on from it and ends with the same bytes."""
     expected = (trained.artifacts / "detector" / "model.safetensors").read_bytes()
