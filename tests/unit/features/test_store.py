@@ -205,7 +205,7 @@ with store.writer(3) as writer:
     s = store(root)
     committed = [
         name
-        for record in s.folder.glob("*.json")
+        for record in s.folder.glob("[!.]*.json")  # hidden ones were never renamed
         for name in json.loads(record.read_text())["sha256"]
     ]
     assert committed
