@@ -10,7 +10,7 @@ PARALLEL = -n 2 --dist loadfile
 LOCK = uv --no-config pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--custom-compile-command 'make lock'
 
-.PHONY: help run test test-fast lint types data repro train score monitor monitor-ui server deploy worker bench-features bench-calibration bench-drift bench-parts bench-pipeline bench-tables soak lock clean
+.PHONY: help run test test-fast lint types data repro train score monitor monitor-ui server deploy worker bench-features bench-calibration bench-drift bench-parts bench-pipeline bench-peers-env bench-tables soak lock clean
 
 help: ## Show what there is
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -78,12 +78,18 @@ soak: .venv/.synced ## Kill loops and races, ten rounds (about 20 minutes)
 bench-pipeline: .venv/.synced ## Does the pipeline reproduce itself, and run on other data (15 minutes)
 	@python -m bench.pipeline
 
+.venv-peers/.synced: bench/peers/requirements.lock scripts/peers.sh
+	@scripts/peers.sh
+
+bench-peers-env: .venv/.synced .venv-peers/.synced ## The environment of the benchmark's peers (anomalib)
+
 bench-tables: .venv/.synced ## Write bench/README.md from bench/results
 	@python -m bench.tables
 
-lock: ## Compile both locks anew, without registry addresses
+lock: ## Compile the locks anew, without registry addresses
 	@$(LOCK) pyproject.toml --all-extras -o requirements.lock
 	@$(LOCK) --group pyproject.toml:dev -c requirements.lock -o requirements-dev.lock
+	@$(LOCK) bench/peers/requirements.in -c requirements.lock -o bench/peers/requirements.lock
 
 clean: ## Remove what runs have left: the tour, scores, registry, caches (not .venv, not data/)
 	@chmod -R u+w .normscape 2>/dev/null || true  # registered versions are read-only
