@@ -1,0 +1,1 @@
+"""Peers on the same work: anomalib's PatchCore and PaDiM, and nearest neighbours."""
