@@ -1,4 +1,4 @@
-"""The verbs of the command line for the data folder: the demo, and the comparison with its pin."""
+"""The verbs of the command line for data: the demo, its pin, and the synthetic scale set."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 FEED = "feed"
 
 data_app = typer.Typer(
-    no_args_is_help=True, help="Fill the data folder with the demo; compare it with its pin."
+    no_args_is_help=True,
+    help="Fill the data folder with the demo; compare it with its pin; make a scale set.",
 )
 
 
@@ -58,6 +59,46 @@ def check(
     found = check_pin(loaded.data, dvc_file, rev)
     at = f" at {rev}" if rev else ""
     typer.echo(f"{loaded.data.name}/ equals {dvc_file.name}{at}: {found}")
+
+
+@data_app.command("synth")
+def synth(
+    *,
+    out: Annotated[Path, typer.Option(help="The folder to fill; missing or empty.")],
+    categories: Annotated[int, typer.Option(help="Product categories, 1 to 200.")],
+    seed: Annotated[int, typer.Option(help="From which everything is drawn.")] = 0,
+    train: Annotated[int, typer.Option(help="Training images of each category.")] = 20,
+    test_normal: Annotated[int, typer.Option(help="Normal test images of each category.")] = 40,
+    test_anomalous: Annotated[
+        int, typer.Option(help="Anomalous test images of each category, six kinds in turn.")
+    ] = 40,
+    test_categories: Annotated[
+        int | None,
+        typer.Option(help="Only so many categories get test images.", show_default="all"),
+    ] = None,
+    size: Annotated[int, typer.Option(help="Pixels per side.")] = 256,
+    workers: Annotated[
+        int | None, typer.Option(help="Processes.", show_default="available cores")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace what the folder holds.")] = False,
+) -> None:
+    """Make a scale set: synthetic product categories with defects, in the MVTec layout."""
+    from normscape.data.synth import VERSION, ScaleSet, build_scale_set
+
+    plan = ScaleSet(
+        categories=categories,
+        seed=seed,
+        train=train,
+        test_normal=test_normal,
+        test_anomalous=test_anomalous,
+        test_categories=test_categories,
+        size=size,
+    )
+    build_scale_set(out, plan, workers=workers, force=force)
+    typer.echo(
+        f"{out}: {plan.pictures} images of {categories} categories, {plan.tested} of them with "
+        f"test images (scale set version {VERSION}, seed {seed})"
+    )
 
 
 def _dvc_file(data: Path) -> Path:
