@@ -7,13 +7,16 @@ project's detector is trained on.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from bench.record import ROOT
 from normscape.data.manifest import build_manifest
+from normscape.data.synth import VERSION, ScaleSet, build_scale_set
 from normscape.errors import UsageError
+from normscape.files import exclusive_lock
 from normscape.params import load_params
 
 REALBENCH = ROOT.parent / "shared" / "realbench"
@@ -22,7 +25,16 @@ REALBENCH = ROOT.parent / "shared" / "realbench"
 SOLAR = ("solar_mono", "solar_poly")
 """The demo's photographed categories."""
 
-COLUMNS = ("category", "split", "label", "defect_type", "sha256", "path", "mask")
+TEXTURES = ("brick", "gravel")
+"""The demo's categories with drawn defects and masks."""
+
+SCALE = ROOT / ".normscape" / "bench" / "scale"
+"""Where scale sets are kept once they are drawn."""
+
+SCALE_CATEGORIES, SCALE_TESTED = 160, 40
+"""Of a scale set, and how many of them, the first, have test images."""
+
+COLUMNS = ("category", "group", "split", "label", "defect_type", "sha256", "path", "mask")
 
 
 def realbench() -> pd.DataFrame:
@@ -39,22 +51,65 @@ def realbench() -> pd.DataFrame:
     return table(REALBENCH)
 
 
+def demo(categories: Sequence[str]) -> pd.DataFrame:
+    """Categories of the demo; the table is that of `table`.
+
+    Raises:
+        UsageError: The demo is not there.
+    """
+    rows = choose(table(ROOT / "data"), categories)
+    if found := set(categories) - set(rows["category"]):
+        raise UsageError(f"data/ has no {' or '.join(sorted(found))}; run `make data` first")
+    return rows
+
+
 def solar() -> pd.DataFrame:
     """The solar cells of the demo; the table is that of `table`.
 
     Raises:
         UsageError: The demo is not there.
     """
-    rows = table(ROOT / "data")
-    rows = rows[rows["category"].isin(SOLAR)].reset_index(drop=True)
-    if found := set(SOLAR) - set(rows["category"]):
-        raise UsageError(f"data/ has no {' or '.join(sorted(found))}; run `make data` first")
-    return rows
+    return demo(SOLAR)
+
+
+def choose(rows: pd.DataFrame, categories: Sequence[str]) -> pd.DataFrame:
+    """The rows of some categories."""
+    return rows[rows["category"].isin(categories)].reset_index(drop=True)
 
 
 def real() -> pd.DataFrame:
     """All real categories: `realbench` and `solar`, five in one table."""
     return pd.concat([realbench(), solar()], ignore_index=True)
+
+
+def scale_set(categories: int | Sequence[str], seed: int) -> pd.DataFrame:
+    """The scale set of a seed (docs/scale-set.md), drawn at the first call; minutes.
+
+    Args:
+        categories: The first so many, or the names of those wanted.
+        seed: From which everything is drawn.
+
+    Returns:
+        The table of `table`, only of these categories; 20 normal training images each, and 80 test
+        images in the first 40.
+
+    Raises:
+        UsageError: There are no such categories.
+    """
+    plan = ScaleSet(
+        categories=SCALE_CATEGORIES, seed=seed, train=20, test_normal=40, test_anomalous=40,
+        test_categories=SCALE_TESTED,
+    )  # fmt: skip
+    folder = SCALE / f"seed{seed}-v{VERSION}"
+    with exclusive_lock(SCALE / f"{folder.name}.lock", "drawing the scale set", wait_seconds=3600):
+        if not folder.exists():  # it is put into place as a whole
+            build_scale_set(folder, plan)
+    rows = table(folder)
+    names = sorted(set(rows["category"]))
+    wanted = names[:categories] if isinstance(categories, int) else list(categories)
+    if unknown := set(wanted) - set(names):
+        raise UsageError(f"the scale set has no {', '.join(sorted(unknown))}")
+    return choose(rows, wanted)
 
 
 def table(root: Path) -> pd.DataFrame:
@@ -64,7 +119,7 @@ def table(root: Path) -> pd.DataFrame:
         root: A folder of any layout that the project reads.
 
     Returns:
-        One row an image, sorted by path: category, split (train, calibration, test), label
+        One row an image, sorted by path: category, group, split (train, calibration, test), label
         (0 normal, 1 anomalous), defect_type, sha256, path and mask (`Path`; mask None without).
 
     Raises:

@@ -105,7 +105,8 @@ def nearest_distance(queries: Tensor, bank: Tensor) -> Tensor:
 def _params() -> Params:
     params = load_params(ROOT / "params.yaml")
     backbone = params.backbone.model_copy(update={"levels": LEVELS})
-    return params.model_copy(update={"backbone": backbone})
+    paths = params.paths.model_copy(update={"state": Path(".normscape/bench")})
+    return params.model_copy(update={"backbone": backbone, "paths": paths})
 
 
 def _maps(store: FeatureStore, hashes: Sequence[str], batch: int) -> Iterator[list[Tensor]]:
