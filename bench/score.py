@@ -78,8 +78,9 @@ def bootstrap_difference(
 
     Args:
         rows: The rows of the test split.
-        first: `(N,)` raw image scores of one method.
-        second: `(N,)` of the other, on the same images.
+        first: `(N,)` raw image scores of one method, or `(K, N)` of K runs of it, whose AUROC is
+            averaged over the same samples of images.
+        second: Those of the other, on the same images.
         resamples: Number of bootstrap samples.
         confidence: Of the interval.
         seed: Of the samples.
@@ -94,10 +95,13 @@ def bootstrap_difference(
         normal, anomalous = ((names == name) & (labels == label) for label in (0, 1))
         counts = [_draw(generator, int(part.sum()), resamples) for part in (normal, anomalous)]
         gained = []
-        for scores in (first, second):
-            values = scores[normal], scores[anomalous]
-            ones = (np.ones((1, len(part)), dtype=np.int64) for part in values)
-            gained.append((weighted_auroc(*values, *ones), weighted_auroc(*values, *counts)))
+        for runs in (first, second):
+            values = [(scores[normal], scores[anomalous]) for scores in np.atleast_2d(runs)]
+            ones = [np.ones((1, int(part.sum())), dtype=np.int64) for part in (normal, anomalous)]
+            gained.append(
+                [np.mean([weighted_auroc(*v, *drawn) for v in values], axis=0)
+                 for drawn in (ones, counts)]
+            )  # fmt: skip
         differences.append(gained[0][0] - gained[1][0])
         samples.append(gained[0][1] - gained[1][1])
     tail = 50 * (1 - confidence)
