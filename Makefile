@@ -10,7 +10,7 @@ PARALLEL = -n 2 --dist loadfile
 LOCK = uv --no-config pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--custom-compile-command 'make lock'
 
-.PHONY: help run test test-fast lint types data repro train score monitor monitor-ui server deploy worker bench-features bench-calibration bench-drift bench-parts bench-pipeline bench-peers-env bench-tables soak lock clean
+.PHONY: help run test test-fast lint types data repro train score monitor monitor-ui server deploy worker bench-features bench-calibration bench-drift bench-parts bench-pipeline bench-peers-env bench-quick bench-peers bench-speed bench-scale bench-ablation bench-tables soak lock clean
 
 help: ## Show what there is
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -82,6 +82,21 @@ bench-pipeline: .venv/.synced ## Does the pipeline reproduce itself, and run on 
 	@scripts/peers.sh
 
 bench-peers-env: .venv/.synced .venv-peers/.synced ## The environment of the benchmark's peers (anomalib)
+
+bench-quick: .venv/.synced ## The detector beside its peers on the demo, a table in under 10 minutes
+	@python -m bench.quick
+
+bench-peers: .venv/.synced .venv-peers/.synced ## Accuracy against PatchCore, PaDiM and k-NN on five real categories, three seeds
+	@python -m bench.peers_race
+
+bench-speed: .venv/.synced .venv-peers/.synced ## Throughput and memory with 160 categories, beside PatchCore
+	@python -m bench.speed
+
+bench-scale: .venv/.synced .venv-peers/.synced ## What one model loses from 5 to 160 products (hours the first time)
+	@python -m bench.scale
+
+bench-ablation: .venv/.synced ## What every part and parameter is worth on seven categories
+	@python -m bench.ablation
 
 bench-tables: .venv/.synced ## Write bench/README.md from bench/results
 	@python -m bench.tables

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from bench.record import RESULTS, ROOT
+from bench.render import RENDERERS
 from normscape.files import atomic_path
 
 _METRICS = {
@@ -40,14 +41,16 @@ def _section(name: str, content: dict[str, Any]) -> str:
         f"{hardware['cores']} cores, {hardware['gpu'] or 'no GPU'}, load average "
         f"{hardware['load_average']}.",
         "",
-        "| claim | value | target | holds | how |",
-        "|---|---:|---:|---|---|",
     ]
+    if content["claims"]:
+        lines += ["| claim | value | target | holds | how |", "|---|---:|---:|---|---|"]
     lines += [
         f"| {claim['id']} | {claim['value']:g} {claim['unit']} | {claim['bound']} "
         f"{claim['target']:g} | {'yes' if claim['holds'] else '**no**'} | {claim['how']} |"
         for claim in content["claims"]
     ]
+    if name in RENDERERS:
+        lines += ["", *RENDERERS[name](content["raw"])]
     for title, figures in content["raw"].items():
         if isinstance(figures, dict) and "categories" in figures:
             lines += ["", *_metrics_table(title, figures)]

@@ -1,0 +1,110 @@
+"""What each part and parameter of the detector is worth, on seven categories.
+
+    make bench-ablation     # writes bench/results/ablation.json
+
+Every row differs from `params.yaml` in the values that it names. Rows whose parameters only change
+how a trained model scores use the default's model (`bench.ours.SCORING`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bench import datasets
+from bench.ours import bench_params, run_ours, with_changes
+from bench.record import write_result
+from bench.score import measure
+
+SEEDS = (0, 1, 2)
+DEFAULT = "default"
+METRICS = ("image_auroc", "pixel_auroc", "aupro")
+
+ROWS: tuple[tuple[str, dict[str, Any]], ...] = (
+    (DEFAULT, {}),
+    ("grid 32", {"features.grid": 32}),
+    ("neighbourhood 3", {"features.neighbourhood": 3}),
+    ("no whitening", {"features.whitening": 0.0}),
+    ("half whitening", {"features.whitening": 0.5}),
+    ("full whitening", {"features.whitening": 1.0}),
+    ("128 dimensions", {"features.dimensions": 128}),
+    ("256 local prototypes a category", {"prototypes.local_per_category": 256}),
+    ("512 local prototypes a category", {"prototypes.local_per_category": 512}),
+    ("1,024 local prototypes a category", {"prototypes.local_per_category": 1024}),
+    ("Euclidean distances", {"prototypes.norm_power": 0.0}),
+    ("cosine distances", {"prototypes.norm_power": 1.0}),
+    ("no loss of the local bank", {"detector.local_weight": 0.0}),
+    ("no loss of the global bank", {"detector.global_weight": 0.0}),
+    ("reconstruction error alone", {"detector.prototype_share": 0.0}),
+    ("distance to the prototypes alone", {"detector.prototype_share": 1.0}),
+    ("2 sampler steps", {"detector.sampler_steps": 2}),
+    ("4 sampler steps", {"detector.sampler_steps": 4}),
+    ("noise step 100", {"detector.noise_step": 100}),
+    ("noise step 500", {"detector.noise_step": 500}),
+    ("score of the top 0.3 %", {"maps.top_fraction": 0.003}),
+    ("score of the top 3 %", {"maps.top_fraction": 0.03}),
+)
+"""Name and changes; values that are the default's already give the default's figures."""
+
+
+def main() -> None:
+    """Run or read every row, write the result."""
+    table = pd.concat(
+        [datasets.realbench(), datasets.demo((*datasets.TEXTURES, *datasets.SOLAR))],
+        ignore_index=True,
+    )
+    rows = {name: measured(table, name, changes) for name, changes in ROWS}
+    scores = {name: row["image_auroc"] for name, row in rows.items()}
+    raw = {"rows": rows, "selection": selection(scores)}
+    print(write_result("ablation", raw, []))
+
+
+def measured(table: pd.DataFrame, name: str, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """One row: changes, means over categories a seed, and image AUROC by category over seeds."""
+    params = with_changes(bench_params(), changes)
+    means: dict[str, list[float]] = {metric: [] for metric in METRICS}
+    categories: dict[str, list[float]] = {}
+    for seed in SEEDS:
+        result = run_ours(table, params, seed, name=f"ablation, {name}")
+        found = measure(datasets.test_rows(table), result.scores, result.maps)
+        for metric in METRICS:
+            means[metric].append(found["mean"][metric])
+        for category, figures in found["categories"].items():
+            categories.setdefault(category, []).append(figures["image_auroc"])
+    return {
+        "changes": dict(changes),
+        "means": means,
+        "image_auroc": {category: float(np.mean(runs)) for category, runs in categories.items()},
+    }
+
+
+def selection(scores: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, Any]]:
+    """What choosing a row costs or gains on a category that had no say in the choice.
+
+    Args:
+        scores: Image AUROC of each row on each category.
+
+    Returns:
+        For each category the row with the best mean over the others (the earlier one on a tie),
+        its figure on this category, and the default's.
+    """
+    found = {}
+    for category in scores[DEFAULT]:
+        others = {
+            row: float(np.mean([value for name, value in found_on.items() if name != category]))
+            for row, found_on in scores.items()
+        }
+        best = max(others, key=others.__getitem__)
+        found[category] = {
+            "row": best,
+            "image_auroc": scores[best][category],
+            "default": scores[DEFAULT][category],
+        }
+    return found
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,110 @@
+"""The tables of single benchmarks in `bench/README.md`, from their raw figures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from statistics import mean, median, stdev
+from typing import Any
+
+_NAMES = {
+    "normscape": "Normscape", "patchcore": "PatchCore", "padim": "PaDiM", "knn": "k-NN",
+}  # fmt: skip
+
+_SCORERS = {
+    "scorer": "Normscape, whole scorer", "backbone": "its backbone alone",
+    "patchcore_torch": "PatchCore as shipped",
+    "patchcore_openvino": "PatchCore with the converted backbone",
+}  # fmt: skip
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """Lines of a Markdown table whose first column is text and whose others are figures."""
+    rule = "|---|" + "---:|" * (len(head) - 1)
+    return [f"| {' | '.join(head)} |", rule, *(f"| {' | '.join(row)} |" for row in rows)]
+
+
+def peers(raw: dict[str, Any]) -> list[str]:
+    """Means over categories with their spread over seeds, and differences with intervals."""
+    columns = {"image_auroc": "I-AUROC", "pixel_auroc": "P-AUROC", "aupro": "AUPRO"}
+    rows = []
+    for method, spread in raw["spread"].items():
+        cells = [f"{raw[method]['mean'][m]:.3f} ± {spread[m]:.3f}" for m in columns]
+        gap = raw["differences"].get(method)
+        rows.append([_NAMES[method], *cells, _interval(gap) if gap else ""])
+    head = ["mean ± spread over seeds", *columns.values(), "I-AUROC points behind [95 %]"]
+    return table(head, rows)
+
+
+def speed(raw: dict[str, Any]) -> list[str]:
+    """Images a second of every scorer, and memory."""
+    rows = [
+        [_SCORERS[name], f"{median(rates):.1f}", f"{min(rates):.1f} to {max(rates):.1f}"]
+        for name, rates in raw["images_per_second"].items()
+    ]
+    memory = raw["memory_gib"]
+    return [
+        *table(["images a second", "median", "rounds"], rows),
+        "",
+        f"Resident memory of the scorer: {memory['now']:.2f} GiB, {memory['peak']:.2f} at most.",
+    ]
+
+
+def scale(raw: dict[str, Any]) -> list[str]:
+    """Mean image AUROC by the number of categories, the fall, and the time of training."""
+    sizes = list(raw["unseen"]["image_auroc"])
+    rows = [
+        [
+            f"Normscape, {title} data",
+            *(f"{mean(found):.3f}" for found in raw[title]["image_auroc"].values()),
+            _interval(raw[title]["fall"]),
+            f"{mean(raw[title]['category_accuracy']):.3f}",
+        ]
+        for title in ("unseen", "tuning")
+    ]
+    rows += [
+        [
+            f"{_NAMES[method]}, unseen data",
+            *(f"{found[size]:.3f}" if size in found else "-" for size in sizes),
+            _interval(found),
+            "-",
+        ]
+        for method, found in raw["peers"].items()
+    ]
+    head = ["mean I-AUROC of 40 categories, model of", *sizes]
+    seconds = raw["training"]
+    return [
+        *table([*head, "fall in points [95 %]", "category recognised"], rows),
+        "",
+        f"Training on {sizes[-1]} categories: features {seconds['features']:.0f} s, prototypes "
+        f"{seconds['prototypes']:.0f} s, detector {seconds['detector']:.0f} s on "
+        f"{seconds['threads']} threads; the model has {seconds['model_mib']} MiB.",
+    ]
+
+
+def ablation(raw: dict[str, Any]) -> list[str]:
+    """Every row's means with their spread, and what choosing a row is worth elsewhere."""
+    columns = {"image_auroc": "I-AUROC", "pixel_auroc": "P-AUROC", "aupro": "AUPRO"}
+    rows = [
+        [name, *(f"{mean(row['means'][m]):.3f} ± {stdev(row['means'][m]):.3f}" for m in columns)]
+        for name, row in raw["rows"].items()
+    ]
+    chosen = [
+        [category, found["row"], f"{found['image_auroc']:.3f}", f"{found['default']:.3f}"]
+        for category, found in raw["selection"].items()
+    ]
+    return [
+        *table(["mean ± spread over seeds", *columns.values()], rows),
+        "",
+        *table(["category left out", "row best on the others", "its I-AUROC", "default"], chosen),
+    ]
+
+
+def _interval(found: dict[str, float]) -> str:
+    low, high = 100 * found["low"], 100 * found["high"]
+    return f"{100 * found['difference']:.1f} [{low:.1f}, {high:.1f}]"
+
+
+RENDERERS: dict[str, Callable[[dict[str, Any]], list[str]]] = {
+    "ablation": ablation, "peers": peers, "scale": scale, "speed": speed,
+}  # fmt: skip
+"""By the name of the result file."""
