@@ -88,10 +88,11 @@ class FeatureParams(Section):
 
     batch_size: Count = 16
     shard_images: Count = 256
-    grid: Annotated[int, Field(ge=4, le=128)] = 32
-    neighbourhood: Annotated[int, Field(ge=1, le=9)] = 3
-    dimensions: Annotated[int, Field(ge=8, le=2048)] = 128
-    whitening: Share = 0.5
+    grid: Annotated[int, Field(ge=4, le=128)] = 16
+    neighbourhood: Annotated[int, Field(ge=1, le=9)] = 1
+    level_weights: Annotated[tuple[Positive, ...], Field(min_length=1)] | None = None
+    dimensions: Annotated[int, Field(ge=8, le=2048)] = 256
+    whitening: Share = 0.25
     fit_tokens: Count = 60000
 
     @field_validator("neighbourhood")
@@ -106,12 +107,13 @@ class PrototypeParams(Section):
     """The local and the global prototype bank."""
 
     seed: int = 0
-    sample_tokens: Annotated[int, Field(ge=1000)] = 400000
+    sample_tokens: Annotated[int, Field(ge=1000)] = 1000000
     norm_power: Share = 0.5
     hold_out_percent: Annotated[int, Field(ge=1, le=50)] = 10
-    local_per_category: Count = 512
-    local_steps: Annotated[int, Field(ge=0)] = 10
+    local_per_category: Count = 2048
+    local_steps: Annotated[int, Field(ge=0)] = 4
     local_neighbours: Count = 4
+    routed_categories: Count = 3
     temperature: Positive = 0.1
     global_per_category: Count = 4
     global_neighbours: Count = 4
@@ -137,9 +139,14 @@ class DetectorParams(Section):
     noise_step: Count = 300
     sampler_steps: Count = 1
     noise_draws: Count = 1
-    prototype_share: Share = 0.65
+    prototype_share: Share = 1.0
     patience: Count = 5
     checkpoint_seconds: Positive = 20.0
+
+    @property
+    def diffuses(self) -> bool:
+        """Whether the reconstruction has a part in the map, and so has to be trained."""
+        return self.prototype_share < 1.0
 
 
 class MapParams(Section):

@@ -18,6 +18,7 @@ class Batch:
         tokens: `(B, T, D)` float32.
         region: `(B, T)` int8.
         embedding: `(B, D)` of the images.
+        category: `(B,)` index of each image's category.
         time: `(B,)` diffusion steps.
         noise: `(B, T, D)` unit noise.
     """
@@ -25,6 +26,7 @@ class Batch:
     tokens: Tensor
     region: Tensor
     embedding: Tensor
+    category: Tensor
     time: Tensor
     noise: Tensor
 
@@ -86,6 +88,7 @@ class BatchSource:
             tokens=tokens,
             region=sample.region[rows],
             embedding=sample.embedding[images],
+            category=sample.category[images],
             time=times,
             noise=torch.randn(tokens.shape, generator=generator),
         )

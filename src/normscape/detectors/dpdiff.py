@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -26,7 +27,7 @@ class DPDiffConfig:
     Attributes:
         tokens: N, per image.
         dimensions: D, of a token.
-        local_prototypes: K_l.
+        local_prototypes: K_l of each category.
         local_neighbours: k, per token.
         global_prototypes: K_g.
         global_neighbours: m, per image.
@@ -38,12 +39,12 @@ class DPDiffConfig:
         noise_step: Where the reconstruction starts.
         sampler_steps: Denoiser evaluations per reconstruction.
         noise_draws: Reconstructions that are averaged.
-        prototype_share: Weight of the prototype distance in the map.
+        prototype_share: Weight of the prototype distance in the map; at 1 there is no diffusion.
     """
 
     tokens: int
     dimensions: int
-    local_prototypes: int
+    local_prototypes: tuple[int, ...]
     local_neighbours: int
     global_prototypes: int
     global_neighbours: int
@@ -56,6 +57,11 @@ class DPDiffConfig:
     sampler_steps: int
     noise_draws: int
     prototype_share: float
+
+    @property
+    def diffuses(self) -> bool:
+        """Whether the reconstruction has a part in the map."""
+        return self.prototype_share < 1.0
 
 
 class DPDiff(nn.Module):
@@ -74,7 +80,8 @@ class DPDiff(nn.Module):
         super().__init__()
         self.config = config
         self.local_bank = LocalBank(
-            torch.zeros(config.local_prototypes, config.dimensions),
+            torch.zeros(sum(config.local_prototypes), config.dimensions),
+            config.local_prototypes,
             config.local_neighbours,
             config.temperature,
         )
@@ -82,6 +89,10 @@ class DPDiff(nn.Module):
             torch.zeros(config.global_prototypes, config.dimensions), config.global_neighbours
         )
         self.schedule = Schedule(config.timesteps)
+        self.denoiser: Denoiser | None = None
+        self.register_buffer("residual_scale", torch.ones(()))
+        if not config.diffuses:
+            return
         self.denoiser = Denoiser(
             config.dimensions, config.width, config.blocks, config.heads, config.timesteps
         )
@@ -91,7 +102,6 @@ class DPDiff(nn.Module):
             generator=torch.Generator().manual_seed(_NOISE_SEED),
         )
         self.register_buffer("noise", noise)
-        self.register_buffer("residual_scale", torch.ones(()))
         self.register_buffer("centre", torch.zeros(2))
         self.register_buffer("spread", torch.ones(2))
 
@@ -99,11 +109,23 @@ class DPDiff(nn.Module):
         """The configuration as JSON values."""
         return asdict(self.config)
 
-    def anomaly_map(self, tokens: Tensor) -> Tensor:
-        """Scores `(B, N)` of tokens `(B, N, D)`; see `fuse`."""
-        return self.fuse(self.components(tokens))
+    def anomaly_map(self, tokens: Tensor, categories: Tensor) -> Tensor:
+        """Scores `(B, N)` of tokens `(B, N, D)`: the distance to the prototypes, or `fuse`.
 
-    def components(self, tokens: Tensor) -> Tensor:
+        Args:
+            tokens: Of the images.
+            categories: `(B, m)` the categories that each image is compared with.
+        """
+        if self.config.diffuses:
+            return self.fuse(self.components(tokens, categories))
+        # One image at a time, for the same bits whatever the batch.
+        distances = [
+            self.local_bank.distance(image, routes)
+            for image, routes in zip(tokens, categories.tolist(), strict=True)
+        ]
+        return torch.stack(distances).sqrt()
+
+    def components(self, tokens: Tensor, categories: Tensor) -> Tensor:
         """Prototype distance and reconstruction error of every token: `(B, N, 2)`.
 
         The distance `|x - p|` (root mean square) sees how unusual a token is, the error
@@ -112,17 +134,22 @@ class DPDiff(nn.Module):
         Images are handled one at a time: matrix products of one shape give the same bits, and a
         similarity matrix of one image stays in the cache.
         """
-        return torch.stack([self._components(image) for image in tokens.unsqueeze(1)])
+        return torch.stack(
+            [
+                self._components(image, routes)
+                for image, routes in zip(tokens.unsqueeze(1), categories.tolist(), strict=True)
+            ]
+        )
 
-    def _components(self, tokens: Tensor) -> Tensor:
-        match = self.local_bank(tokens[0])
+    def _components(self, tokens: Tensor, categories: Sequence[int]) -> Tensor:
+        match = self.local_bank(tokens[0], categories)
         aggregate = match.aggregate.unsqueeze(0)
         condition = self.condition(match.index.unsqueeze(0), aggregate, image_embedding(tokens))
         residual = (tokens - aggregate) / self.residual_scale
         error = torch.zeros_like(match.distance)
         for noise in self.noise:
             rebuilt = reconstruct(
-                self.denoiser,
+                self.denoise,
                 self.schedule,
                 residual,
                 condition,
@@ -134,6 +161,17 @@ class DPDiff(nn.Module):
             error = error + 1.0 - functional.cosine_similarity(estimate, tokens, dim=-1)[0]
         error = error / len(self.noise)
         return torch.stack([match.distance.sqrt(), error], dim=1)
+
+    def denoise(self, noisy: Tensor, time: Tensor, condition: Condition) -> Tensor:
+        """What `Denoiser.forward` returns.
+
+        Raises:
+            ValueError: The detector was built without diffusion.
+        """
+        if self.denoiser is None:
+            raise ValueError("prototype_share is 1: this detector has no denoiser")
+        estimate: Tensor = self.denoiser(noisy, time, condition)
+        return estimate
 
     def condition(self, index: Tensor, aggregate: Tensor, embeddings: Tensor) -> Condition:
         """What the denoiser may draw on.

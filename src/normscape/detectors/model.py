@@ -24,7 +24,7 @@ from normscape.prototypes.geometry import compress_norm
 
 TENSORS = "model.safetensors"
 CONFIG = "model.json"
-_FORMAT = 1
+_FORMAT = 2
 _FLOAT16_MAX = 65504.0
 
 
@@ -63,6 +63,7 @@ class InspectionModel(nn.Module):
         categories: Names in the order of the head's indices.
         maps: From token scores to maps.
         norm_power: Of `compress_norm`.
+        routed_categories: How many categories' prototypes an image is compared with.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class InspectionModel(nn.Module):
         categories: Sequence[str],
         maps: MapParams,
         norm_power: float,
+        routed_categories: int,
     ) -> None:
         super().__init__()
         self.transform = transform
@@ -82,6 +84,7 @@ class InspectionModel(nn.Module):
         self.categories = tuple(categories)
         self.maps = maps
         self.norm_power = norm_power
+        self.routed_categories = routed_categories
 
     def tokens(self, maps: Sequence[Tensor]) -> Tensor:
         """Tokens `(B, N, D)` of feature maps, in the space of the banks."""
@@ -102,9 +105,9 @@ class InspectionModel(nn.Module):
 
     def _one(self, maps: Sequence[Tensor]) -> Prediction:
         tokens = self.tokens(maps)
-        pixels, score = finish_maps(self.detector.anomaly_map(tokens), self.maps)
-        category, distance = self.head(tokens)
-        return Prediction(score, pixels, category, distance)
+        categories, distances = self.head(tokens, self.routed_categories)
+        pixels, score = finish_maps(self.detector.anomaly_map(tokens, categories), self.maps)
+        return Prediction(score, pixels, categories[:, 0], distances[:, 0])
 
     def config(self) -> dict[str, Any]:
         """Everything but the tensors, as JSON values."""
@@ -115,6 +118,7 @@ class InspectionModel(nn.Module):
             "transform": self.transform.config(),
             "maps": self.maps.model_dump(mode="json"),
             "norm_power": self.norm_power,
+            "routed_categories": self.routed_categories,
         }
 
     def save(self, folder: Path) -> None:
@@ -171,6 +175,7 @@ class InspectionModel(nn.Module):
         shape = dict(config["detector"])
         if (name := shape.pop("name")) != "dpdiff":
             raise ValueError(f"unknown detector '{name}'")
+        shape["local_prototypes"] = tuple(shape["local_prototypes"])
         detector = DPDiff(DPDiffConfig(**shape))
         categories, dimensions = config["categories"], detector.config.dimensions
         head = CategoryHead(
@@ -185,4 +190,5 @@ class InspectionModel(nn.Module):
             categories=categories,
             maps=MapParams(**config["maps"]),
             norm_power=config["norm_power"],
+            routed_categories=config["routed_categories"],
         )

@@ -12,7 +12,7 @@ from normscape.detectors.batches import Batch
 from normscape.detectors.dpdiff import DPDiff
 from normscape.params import Params
 from normscape.prototypes.global_bank import transport_loss
-from normscape.prototypes.local import local_loss
+from normscape.prototypes.local import LocalBank, LocalMatch, local_loss
 from normscape.prototypes.sample import pool_regions
 
 _COSINE_WEIGHT = 1.0
@@ -30,6 +30,19 @@ class Losses:
     embeddings: Tensor
 
 
+def look_up(bank: LocalBank, batch: Batch) -> LocalMatch:
+    """The match of all `B * T` tokens, each image among its own category's prototypes."""
+    matches = [
+        bank(image, [category])
+        for image, category in zip(batch.tokens, batch.category.tolist(), strict=True)
+    ]
+    return LocalMatch(
+        torch.cat([match.index for match in matches]),
+        torch.cat([match.aggregate for match in matches]),
+        torch.cat([match.distance for match in matches]),
+    )
+
+
 def diffusion_loss(detector: DPDiff, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
     """The loss of reconstructing a batch, the loss of the local bank, and the reconstruction.
 
@@ -39,14 +52,14 @@ def diffusion_loss(detector: DPDiff, batch: Batch) -> tuple[Tensor, Tensor, Tens
         Two scalars and `x̂ (B, T, D)`.
     """
     tokens = batch.tokens
-    match = detector.local_bank(tokens.flatten(0, 1))
+    match = look_up(detector.local_bank, batch)
     aggregate = match.aggregate.view_as(tokens)
     index = match.index.view(*tokens.shape[:2], -1)
     condition = detector.condition(index, aggregate, batch.embedding)
     # The target does not move the banks; the reconstruction and the condition do.
     residual = ((tokens - aggregate) / detector.residual_scale).detach()
     noisy = detector.schedule.diffuse(residual, batch.noise, batch.time)
-    estimate = detector.denoiser(noisy, batch.time, condition)
+    estimate = detector.denoise(noisy, batch.time, condition)
     rebuilt = aggregate + estimate * detector.residual_scale
     cosine = 1.0 - functional.cosine_similarity(rebuilt, tokens, dim=-1).mean()
     squared = (estimate - residual).square().mean()

@@ -14,7 +14,7 @@ from torch import Tensor
 from normscape.detectors.batches import Batch, BatchSource
 from normscape.detectors.checkpoint import Checkpoints, optimiser_tensors, restore_optimiser
 from normscape.detectors.dpdiff import DPDiff
-from normscape.detectors.objective import diffusion_loss, losses
+from normscape.detectors.objective import diffusion_loss, look_up, losses
 from normscape.params import Params
 from normscape.prototypes.sample import TokenSample
 
@@ -85,9 +85,10 @@ class Trainer:
                 source.draw(number, time=params.detector.noise_step)
                 for number in range(_HELD_OUT_BATCHES)
             ]
+        denoiser = [] if detector.denoiser is None else [*detector.denoiser.parameters()]
         self._optimiser = torch.optim.AdamW(
             [
-                {"params": [*detector.denoiser.parameters()], "weight_decay": _WEIGHT_DECAY},
+                {"params": denoiser, "weight_decay": _WEIGHT_DECAY},
                 {
                     "params": [detector.local_bank.prototypes, detector.global_bank.prototypes],
                     "weight_decay": 0.0,
@@ -139,8 +140,9 @@ class Trainer:
         """Set the scale at which residuals have unit variance, as the schedule assumes."""
         squares = []
         for step in range(_SCALE_STEPS):
-            tokens = self._source.draw(step).tokens.flatten(0, 1)
-            squares.append((tokens - self._detector.local_bank(tokens).aggregate).square().mean())
+            batch = self._source.draw(step)
+            aggregate = look_up(self._detector.local_bank, batch).aggregate
+            squares.append((batch.tokens.flatten(0, 1) - aggregate).square().mean())
         self._detector.residual_scale.copy_(torch.stack(squares).mean().sqrt().clamp_min(1e-6))
 
     def _step(self, step: int) -> float:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
 
 import torch
 from torch import Tensor
 
-from normscape.diffusion.denoiser import Condition, Denoiser
+from normscape.diffusion.denoiser import Condition
 from normscape.diffusion.schedule import Schedule
 
 
 def reconstruct(
-    denoiser: Denoiser,
+    denoiser: Callable[[Tensor, Tensor, Condition], Tensor],
     schedule: Schedule,
     residual: Tensor,
     condition: Condition,

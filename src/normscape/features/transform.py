@@ -23,13 +23,13 @@ class TokenTransform(nn.Module):
     """Turns level maps into tokens `(B, N, D)` with N = grid² and D = dimensions.
 
     Each level is average-pooled over a neighbourhood, resized to one grid, standardised channel by
-    channel with the statistics of the training tokens and weighted by 1/√C_l, so that no level
-    dominates by its channel count. The concatenation is projected on its principal components,
-    each divided by λ^(whitening/2), and scaled so that a training token's mean squared norm is D.
+    channel with the statistics of the training tokens and weighted by √(w_l / C_l), so that no
+    level dominates by its channel count but by its weight. The concatenation is projected on its
+    principal components, each divided by λ^(whitening/2), and scaled so that a training token's
+    mean squared norm is D.
 
-    All of this is linear in the maps, and pooling and resizing act on each channel alike: the
-    projection is therefore applied first, to each level at its own resolution, where it is
-    several times cheaper, and the sum over levels is the same.
+    All of this is linear in the maps, and pooling and resizing act on each channel alike: they
+    commute with the projection, so each level is resized while it has fewer values.
 
     Args:
         config: What `config()` of a fitted transform returned.
@@ -86,11 +86,17 @@ class TokenTransform(nn.Module):
         """Turn level maps `(B, C_l, H_l, W_l)` into tokens `(B, N, D)`, row by row of the grid."""
         total = self.bias.view(1, -1, 1, 1)
         for level, features in enumerate(maps):
-            projection = self.get_buffer(f"projection_{level}")
-            projected = torch.matmul(features.flatten(2).transpose(1, 2), projection.T)
-            square = projected.view(len(features), *features.shape[2:], -1).permute(0, 3, 1, 2)
-            total = total + to_grid(square, self.grid, self.neighbourhood)
+            total = total + self._projected(features, self.get_buffer(f"projection_{level}"))
         return total.flatten(2).transpose(1, 2).contiguous()
+
+    def _projected(self, features: Tensor, projection: Tensor) -> Tensor:
+        channels, height, width = features.shape[1:]
+        shrink_first = height * width >= self.tokens and channels <= self.dimensions
+        if shrink_first:
+            features = to_grid(features, self.grid, self.neighbourhood)
+        projected = torch.matmul(features.flatten(2).transpose(1, 2), projection.T)
+        square = projected.view(len(features), *features.shape[2:], -1).permute(0, 3, 1, 2)
+        return square if shrink_first else to_grid(square, self.grid, self.neighbourhood)
 
     @classmethod
     def fit(
@@ -109,12 +115,13 @@ class TokenTransform(nn.Module):
 
         Args:
             batches: Lists of level maps `(B, C_l, H_l, W_l)`.
-            params: grid, neighbourhood, dimensions, whitening and fit_tokens are used.
+            params: All but batch_size and shard_images are used.
             shapes: `(C, H, W)` of each level.
             seed: Of the sampling.
 
         Raises:
-            UsageError: More dimensions than the levels have channels together.
+            UsageError: More dimensions than the levels have channels together, or another number
+                of weights than levels.
             DataError: No images.
         """
         channels = [shape[0] for shape in shapes]
@@ -124,9 +131,15 @@ class TokenTransform(nn.Module):
                 f"{' + '.join(map(str, channels))} = {sum(channels)} channels; lower it or add "
                 "levels to backbone.levels"
             )
+        weights = params.level_weights or (1.0,) * len(shapes)
+        if len(weights) != len(shapes):
+            raise UsageError(
+                f"features.level_weights has {len(weights)} values, backbone.levels has "
+                f"{len(shapes)}; expected one weight per level, or null for equal ones"
+            )
         sample = _sample_tokens(batches, params, seed)
         mean, covariance = _moments(sample)
-        scale = _balance(covariance.diagonal(), channels)
+        scale = _balance(covariance.diagonal(), channels, weights)
         eigenvalues, vectors = _components(scale[:, None] * covariance * scale, params.dimensions)
         variance = float((scale**2 * covariance.diagonal()).sum())
         factor = eigenvalues.clamp(min=_SMALLEST_EIGENVALUE * float(eigenvalues[0]))
@@ -215,12 +228,13 @@ def _moments(tokens: Tensor) -> tuple[Tensor, Tensor]:
     return mean, covariance / len(tokens)
 
 
-def _balance(variance: Tensor, channels: Sequence[int]) -> Tensor:
-    """1 / (standard deviation · √C_l) for each channel; 0 for channels that never change."""
+def _balance(variance: Tensor, channels: Sequence[int], weights: Sequence[float]) -> Tensor:
+    """√(w_l / C_l) / standard deviation for each channel; 0 for channels that never change."""
     parts = []
-    for part in torch.split(variance, list(channels)):
+    for part, weight in zip(torch.split(variance, list(channels)), weights, strict=True):
         alive = part > _DEAD * part.max()
-        parts.append(torch.where(alive, (part * len(part)).rsqrt(), torch.zeros_like(part)))
+        scale = (part * len(part) / weight).rsqrt()
+        parts.append(torch.where(alive, scale, torch.zeros_like(part)))
     return torch.cat(parts)
 
 

@@ -26,7 +26,8 @@ class Prototypes:
 
     Attributes:
         transform: Maps to tokens.
-        local: `(K_l, D)`.
+        local: `(K_l, D)`, category by category.
+        local_sizes: How many of each category.
         globally: `(K_g, D)`.
         head: Category head.
         categories: Names.
@@ -35,6 +36,7 @@ class Prototypes:
 
     transform: TokenTransform
     local: Tensor
+    local_sizes: tuple[int, ...]
     globally: Tensor
     head: CategoryHead
     categories: tuple[str, ...]
@@ -51,6 +53,7 @@ class Prototypes:
             {
                 "categories": list(self.categories),
                 "transform": self.transform.config(),
+                "local_sizes": list(self.local_sizes),
                 **self.record,
             },
         )
@@ -71,6 +74,7 @@ class Prototypes:
             return cls(
                 transform,
                 banks["local"],
+                tuple(record.pop("local_sizes")),
                 banks["global"],
                 CategoryHead(banks["head.means"], banks["head.whitening"], banks["head.scale"]),
                 tuple(record.pop("categories")),

@@ -37,18 +37,23 @@ class CategoryHead(nn.Module):
     def __init__(self, means: Tensor, whitening: Tensor, scale: Tensor) -> None:
         super().__init__()
         self.register_buffer("means", means.float())
-        self.register_buffer("whitening", whitening.float())
+        self.register_buffer("whitening", whitening.float().contiguous())
         self.register_buffer("scale", scale.float())
 
-    def forward(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
-        """Category index `(B,)` and distance `(B,)` of images with tokens `(B, N, D)`."""
-        return self.classify(image_embedding(tokens))
+    def forward(self, tokens: Tensor, count: int = 1) -> tuple[Tensor, Tensor]:
+        """The nearest categories of images with tokens `(B, N, D)`; see `classify`."""
+        return self.classify(image_embedding(tokens), count)
 
-    def classify(self, embeddings: Tensor) -> tuple[Tensor, Tensor]:
-        """Category index `(B,)` and distance `(B,)` of image embeddings `(B, D)`."""
+    def classify(self, embeddings: Tensor, count: int = 1) -> tuple[Tensor, Tensor]:
+        """The nearest categories of image embeddings `(B, D)`, nearest first.
+
+        Returns:
+            Indices `(B, m)` and distances `(B, m)` with m = `count`, or all categories if fewer.
+        """
         offsets = (embeddings.unsqueeze(1) - self.means) @ self.whitening
-        distances, index = (offsets.norm(dim=2) / self.scale).min(dim=1)
-        return index, distances
+        distances = offsets.norm(dim=2) / self.scale
+        nearest = distances.topk(min(count, len(self.means)), dim=1, largest=False)
+        return nearest.indices, nearest.values
 
     @classmethod
     def fit(cls, embeddings: Tensor, labels: Tensor, names: Sequence[str]) -> CategoryHead:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import torch
 from torch import Tensor
 
@@ -36,3 +38,22 @@ def rank_distances(tokens: Tensor, prototypes: Tensor) -> Tensor:
         `(M, K)`, one matrix product; add `|x|^2` for squared distances.
     """
     return torch.addmm(prototypes.square().sum(1), tokens, prototypes.T, alpha=-2.0)
+
+
+def coarse_ranks(tokens: Tensor, prototypes: Tensor) -> Tensor:
+    """`rank_distances`, with the product in bfloat16 where that is fast: an error of about 1 %.
+
+    Returns:
+        `(M, K)` float32.
+    """
+    if not _fast_bfloat16(tokens.device.type):
+        return rank_distances(tokens, prototypes)
+    product = tokens.bfloat16() @ prototypes.bfloat16().T
+    return torch.add(prototypes.square().sum(1), product, alpha=-2.0)
+
+
+@cache
+def _fast_bfloat16(device: str) -> bool:
+    if device == "cpu":
+        return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+    return device == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)

@@ -1,4 +1,4 @@
-"""The local bank: what normal tokens look like, a fixed number of prototypes per category."""
+"""The local bank: what normal tokens look like, a number of prototypes per category."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from normscape.prototypes.geometry import rank_distances
+from normscape.prototypes.geometry import coarse_ranks
 from normscape.prototypes.kmeans import kmeans
 
 _TOKENS_PER_PROTOTYPE = 4
 """A prototype of fewer tokens than this would describe the tokens, not what is normal."""
+_SPARE = 3
+"""Candidates beyond those wanted that are ranked again in full precision."""
 
 
 @dataclass(frozen=True)
@@ -33,32 +35,80 @@ class LocalMatch:
 class LocalBank(nn.Module):
     """Prototypes `(K, D)` of normal tokens with nearest-prototype aggregation.
 
+    A category's prototypes lie next to each other, so that the tokens of one image can be
+    compared with those of a few categories only: the cost of a lookup does not grow with the
+    number of categories.
+
     Args:
-        prototypes: `(K, D)` initial prototypes, in the compressed space of `geometry`.
-        neighbours: How many prototypes a token is compared with (at most `K` are used).
+        prototypes: `(K, D)` initial prototypes, in the compressed space of `geometry`, category
+            by category.
+        sizes: Prototypes of each category; their sum is K.
+        neighbours: How many prototypes a token is compared with, at most the smallest category's.
         temperature: Of the aggregation; on tokens of unit length it acts on the cosine.
     """
 
-    def __init__(self, prototypes: Tensor, neighbours: int, temperature: float) -> None:
+    def __init__(
+        self, prototypes: Tensor, sizes: Sequence[int], neighbours: int, temperature: float
+    ) -> None:
         super().__init__()
+        if sum(sizes) != len(prototypes):
+            raise ValueError(f"{len(prototypes)} prototypes, but sizes {list(sizes)}")
         self.prototypes = nn.Parameter(prototypes.clone())
-        self.neighbours = min(neighbours, len(prototypes))
+        self.sizes = tuple(sizes)
+        self.neighbours = min(neighbours, *sizes) if sizes else neighbours
         self.temperature = temperature
+        self._ends = torch.tensor(sizes).cumsum(0).tolist()
 
-    def forward(self, tokens: Tensor) -> LocalMatch:
-        """Look `(M, D)` tokens up; differentiable in the prototypes and the tokens."""
-        with torch.no_grad():
-            index = (
-                rank_distances(tokens, self.prototypes)
-                .topk(self.neighbours, dim=1, largest=False)
-                .indices
-            )
+    def forward(self, tokens: Tensor, categories: Sequence[int] | None = None) -> LocalMatch:
+        """Look `(M, D)` tokens up; differentiable in the prototypes and the tokens.
+
+        Args:
+            tokens: What to look up.
+            categories: Whose prototypes are searched; None: all.
+        """
+        index = self._nearest(tokens, categories, self.neighbours)
         nearest = self.prototypes[index]
         distances = (tokens.unsqueeze(1) - nearest).square().mean(dim=2)
         # 1 - cos is half the squared distance between unit vectors, hence the factor 2.
         weights = torch.softmax(-distances / (2.0 * self.temperature), dim=1)
         aggregate = (weights.unsqueeze(2) * nearest).sum(dim=1)
         return LocalMatch(index, aggregate, distances[:, 0])
+
+    @torch.no_grad()
+    def distance(self, tokens: Tensor, categories: Sequence[int] | None = None) -> Tensor:
+        """`LocalMatch.distance` alone, without the cost of the rest."""
+        nearest = self.prototypes[self._nearest(tokens, categories, 1)[:, 0]]
+        return (tokens - nearest).square().mean(dim=1)
+
+    @torch.no_grad()
+    def _nearest(self, tokens: Tensor, categories: Sequence[int] | None, count: int) -> Tensor:
+        """Indices `(M, count)`, nearest first.
+
+        Candidates are found in bfloat16 where the processor multiplies it natively, which is
+        several times faster, and then ranked in full precision.
+        """
+        values, indices = [], []
+        for rows in self._blocks(categories):
+            ranks = coarse_ranks(tokens, self.prototypes[rows])
+            some = ranks.topk(min(count + _SPARE, ranks.shape[1]), largest=False, sorted=False)
+            values.append(some.values)
+            indices.append(some.indices + rows.start)
+        index, value = torch.cat(indices, dim=1), torch.cat(values, dim=1)
+        if len(indices) > 1:
+            kept = value.topk(min(count + _SPARE, value.shape[1]), largest=False, sorted=False)
+            index = index.gather(1, kept.indices)
+        exact = (tokens.unsqueeze(1) - self.prototypes[index]).square().sum(dim=2)
+        nearest: Tensor = index.gather(1, exact.topk(count, largest=False).indices)
+        return nearest
+
+    def _blocks(self, categories: Sequence[int] | None) -> list[slice]:
+        # Views, not copies: the rows of a category are contiguous.
+        if categories is None:
+            return [slice(0, len(self.prototypes))]
+        return [
+            slice(self._ends[category] - self.sizes[category], self._ends[category])
+            for category in categories
+        ]
 
     @classmethod
     def fit(
@@ -74,8 +124,7 @@ class LocalBank(nn.Module):
         """Cluster each category's tokens on their own, so that the budget is per category.
 
         Args:
-            tokens: One `(M_c, D)` tensor per category. The category is known in training only;
-                inference searches the prototypes of all categories.
+            tokens: One `(M_c, D)` tensor per category, in the order of the categories.
             per_category: Prototypes per category, fewer where there are few tokens.
             iterations: Of k-means.
             neighbours: See the class.
@@ -88,10 +137,11 @@ class LocalBank(nn.Module):
                 max(1, min(per_category, len(points) // _TOKENS_PER_PROTOTYPE)),
                 iterations,
                 torch.Generator().manual_seed(seed + position),
+                spread=True,
             )
             for position, points in enumerate(tokens)
         ]
-        return cls(torch.cat(centres), neighbours, temperature)
+        return cls(torch.cat(centres), [len(part) for part in centres], neighbours, temperature)
 
 
 def local_loss(match: LocalMatch) -> Tensor:

@@ -45,8 +45,12 @@ class TokenSample:
 
 
 def image_embedding(tokens: Tensor) -> Tensor:
-    """The median over the tokens `(B, N, D)` of each image: `(B, D)`, blind to a local defect."""
-    return tokens.median(dim=1).values
+    """The median over the regions' means of each image's tokens `(B, N, D)`: `(B, D)`.
+
+    A median of means is blind to a defect in less than half of the regions.
+    """
+    region = region_of_tokens(tokens.shape[1]).to(tokens.device)
+    return pool_regions(tokens, region).median(dim=1).values
 
 
 def region_of_tokens(count: int) -> Tensor:

@@ -46,7 +46,8 @@ def run(params: Params) -> None:
     torch.use_deterministic_algorithms(True, warn_only=True)
     device = select_device()
     manifest = read_manifest(params.artifacts / "manifest.parquet")
-    learn, held_out = training_images(manifest, params.prototypes.hold_out_percent)
+    hold_out = params.prototypes.hold_out_percent
+    learn, held_out = training_images(manifest, hold_out if params.detector.diffuses else 0)
     prototypes = Prototypes.load(params.artifacts / "prototypes")
     if prototypes.categories != learn.categories:
         raise UsageError(
@@ -76,7 +77,10 @@ def train(
     checkpoints: Checkpoints,
     device: torch.device,
 ) -> tuple[InspectionModel, Progress]:
-    """Train on cached features and put the model together."""
+    """Train on cached features and put the model together.
+
+    Where the map is made of the prototype distance alone, there is nothing to train.
+    """
     detector = build(params, prototypes).to(device)
     model = InspectionModel(
         prototypes.transform,
@@ -85,7 +89,10 @@ def train(
         categories=prototypes.categories,
         maps=params.maps,
         norm_power=params.prototypes.norm_power,
+        routed_categories=params.prototypes.routed_categories,
     ).to(device)
+    if not params.detector.diffuses:
+        return model.eval(), Progress()
 
     def sample(images: TrainingImages) -> TokenSample:
         tokens = stream_tokens(
@@ -137,7 +144,7 @@ def build(params: Params, prototypes: Prototypes) -> DPDiff:
             DPDiffConfig(
                 tokens=prototypes.transform.tokens,
                 dimensions=prototypes.transform.dimensions,
-                local_prototypes=len(prototypes.local),
+                local_prototypes=prototypes.local_sizes,
                 local_neighbours=banks.local_neighbours,
                 global_prototypes=len(prototypes.globally),
                 global_neighbours=banks.global_neighbours,
@@ -166,8 +173,9 @@ def _normalise(
     stride = max(1, len(hashes) // _NORMALISATION_IMAGES)
     parts: list[Tensor] = []
     for sha256 in hashes[::stride][:_NORMALISATION_IMAGES]:
-        maps = [level.to(device) for level in store.read([sha256])]
-        parts.append(model.detector.components(model.tokens(maps)))
+        tokens = model.tokens([level.to(device) for level in store.read([sha256])])
+        categories, _ = model.head(tokens, model.routed_categories)
+        parts.append(model.detector.components(tokens, categories))
     model.detector.fit_normalisation(torch.cat(parts))
 
 

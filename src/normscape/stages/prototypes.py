@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import torch
 from rich.console import Console
-from torch import Tensor
 
 from normscape.backbones import select_device
 from normscape.backbones.runtime import available_cores
@@ -21,9 +20,9 @@ from normscape.prototypes.local import LocalBank, local_loss
 from normscape.prototypes.sample import TokenSample, sample_tokens
 from normscape.prototypes.training import (
     TrainingImages,
+    learning_images,
     stream_maps,
     stream_tokens,
-    training_images,
 )
 
 _LOSS_TOKENS = 8192
@@ -40,7 +39,7 @@ def run(params: Params) -> None:
     torch.set_num_threads(available_cores())
     torch.use_deterministic_algorithms(True, warn_only=True)
     manifest = read_manifest(params.artifacts / "manifest.parquet")
-    images, _ = training_images(manifest, params.prototypes.hold_out_percent)
+    images = learning_images(manifest, params)
     store = ensure_features(params, images.items(params.data))
     prototypes = fit(params, images, store, select_device())
     with atomic_folder(params.artifacts / "prototypes") as folder:
@@ -98,13 +97,24 @@ def fit(
         "transport_loss": {"first": transport[0], "last": transport[-1]} if transport else {},
     }
     return Prototypes(
-        transform, local.prototypes, globally.prototypes, head, images.categories, record
+        transform,
+        local.prototypes,
+        local.sizes,
+        globally.prototypes,
+        head,
+        images.categories,
+        record,
     )
 
 
 @torch.no_grad()
 def _mean_loss(bank: LocalBank, sample: TokenSample, seed: int) -> float:
     generator = torch.Generator().manual_seed(seed)
-    rows = torch.randperm(len(sample.tokens), generator=generator)[:_LOSS_TOKENS]
-    tokens: Tensor = sample.tokens[rows].float().to(bank.prototypes.device)
-    return local_loss(bank(tokens)).item()
+    share = max(1, _LOSS_TOKENS // len(bank.sizes))
+    losses = []
+    for category in range(len(bank.sizes)):
+        tokens = sample.of_category(category)
+        rows = torch.randperm(len(tokens), generator=generator)[:share]
+        match = bank(tokens[rows].float().to(bank.prototypes.device), [category])
+        losses.append(local_loss(match).item())
+    return sum(losses) / len(losses)

@@ -26,7 +26,7 @@ def params() -> Params:
             "prototypes": {"local_per_category": 16},
             "detector": {
                 "steps": 30, "batch_tokens": 256, "width": 16, "blocks": 1, "heads": 2,
-                "noise_step": 20, "timesteps": 100,
+                "noise_step": 20, "timesteps": 100, "prototype_share": 0.6,
             },
             "maps": {"size": 32},
         }
@@ -78,8 +78,9 @@ def prototypes(sample: TokenSample, params: Params) -> Prototypes:
     )  # fmt: skip
     head = CategoryHead.fit(sample.embedding, sample.category, ["bolt", "nut"])
     return Prototypes(
-        transform, local.prototypes, globally.prototypes, head, ("bolt", "nut"), {"images": 24}
-    )
+        transform, local.prototypes, local.sizes, globally.prototypes, head, ("bolt", "nut"),
+        {"images": 24},
+    )  # fmt: skip
 
 
 @pytest.fixture

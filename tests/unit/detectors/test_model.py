@@ -7,20 +7,26 @@ import torch
 
 from normscape.detectors.model import InspectionModel
 from normscape.errors import NormscapeError, UsageError
+from normscape.stages.detector import build
+
+ROUTES = torch.tensor([[0, 1]])
 
 
-@pytest.fixture
-def model(prototypes, detector, params, images) -> InspectionModel:
+@pytest.fixture(params=[0.6, 1.0], ids=["with diffusion", "distance alone"])
+def model(request, prototypes, params, images) -> InspectionModel:
+    settings = params.detector.model_copy(update={"prototype_share": request.param})
+    detector = build(params.model_copy(update={"detector": settings}), prototypes)
     torch.manual_seed(0)
     with torch.no_grad():
-        for parameter in detector.denoiser.parameters():
+        for parameter in [] if detector.denoiser is None else detector.denoiser.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))
     complete = InspectionModel(
         prototypes.transform, detector, prototypes.head,
-        categories=prototypes.categories, maps=params.maps, norm_power=0.0,
+        categories=prototypes.categories, maps=params.maps, norm_power=0.0, routed_categories=2,
     ).eval()  # fmt: skip
-    with torch.no_grad():
-        detector.fit_normalisation(detector.components(images(8, 2)))
+    if settings.diffuses:
+        with torch.no_grad():
+            detector.fit_normalisation(detector.components(images(8, 2), ROUTES.expand(8, -1)))
     return complete
 
 
@@ -57,11 +63,34 @@ def test_cached_and_fresh_features_score_alike(model, images):
     assert torch.equal(model(maps).score, model([level.half().float() for level in maps]).score)
 
 
+@pytest.mark.parametrize("model", [0.6], indirect=True)
 def test_normal_components_are_standardised(model, images):
-    standard = model.detector.components(images(40, 7)) - model.detector.centre
-    standard = standard / model.detector.spread
+    found = model.detector.components(images(40, 7), ROUTES.expand(40, -1))
+    standard = (found - model.detector.centre) / model.detector.spread
     assert standard.mean().abs() < 0.1
     assert 0.8 < standard.std() < 1.2
+
+
+@pytest.mark.parametrize("model", [1.0], indirect=True)
+def test_without_diffusion_the_map_is_the_distance_and_nothing_is_left_of_the_denoiser(
+    model, images
+):
+    tokens = images(3, 7)
+    expected = model.detector.local_bank(tokens.flatten(0, 1)).distance.sqrt().view(3, -1)
+    torch.testing.assert_close(model.detector.anomaly_map(tokens, ROUTES.expand(3, -1)), expected)
+    assert not [name for name in model.state_dict() if "denoiser" in name or "noise" in name]
+    with pytest.raises(ValueError, match="no denoiser"):
+        model.detector.denoise(tokens, torch.ones(3), None)
+
+
+def test_only_the_nearest_categories_are_searched(model, images):
+    maps = as_maps(images(4, 5))
+    both = model(maps)
+    model.routed_categories = 1
+    one = model(maps)
+    assert torch.equal(one.category, both.category)
+    torch.testing.assert_close(one.score, both.score, rtol=0.2, atol=0.2)
+    assert (one.map >= both.map - 1e-4).all() or model.detector.config.diffuses
 
 
 def test_save_and_load_give_the_same_scores(model, images, tmp_path):
@@ -85,7 +114,7 @@ def test_no_model_is_a_usage_error(tmp_path):
         lambda folder: (folder / "model.safetensors").write_bytes(b"x" * 100),
         lambda folder: (folder / "model.json").write_text("{"),
         lambda folder: edit(folder, lambda c: c.update(format=99)),
-        lambda folder: edit(folder, lambda c: c["detector"].update(width=32)),
+        lambda folder: edit(folder, lambda c: c["detector"].update(local_prototypes=[3, 4])),
         lambda folder: edit(folder, lambda c: c["detector"].pop("blocks")),
         lambda folder: edit(folder, lambda c: c["detector"].update(name="other")),
         lambda folder: edit(folder, lambda c: c.update(maps={"size": 1})),
@@ -102,7 +131,7 @@ def test_a_damaged_model_is_one_clear_error(model, tmp_path, damage):
 
 def test_nan_weights_are_refused(model, tmp_path):
     with torch.no_grad():
-        model.detector.denoiser.inward.weight[0, 0] = float("nan")
+        model.detector.local_bank.prototypes[0, 0] = float("nan")
     model.save(tmp_path)
     with pytest.raises(NormscapeError, match="NaN"):
         InspectionModel.load(tmp_path)

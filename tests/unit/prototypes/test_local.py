@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from normscape.prototypes.kmeans import assign, kmeans
+from normscape.prototypes.kmeans import assign, kmeans, spread_out
 from normscape.prototypes.local import LocalBank, local_loss
 
 
@@ -47,7 +47,7 @@ def test_kmeans_with_fewer_points_than_clusters():
 
 
 def test_match_equals_brute_force():
-    bank = LocalBank(random(30, 8, seed=1), neighbours=4, temperature=0.2)
+    bank = LocalBank(random(30, 8, seed=1), [30], neighbours=4, temperature=0.2)
     tokens = random(25, 8)
     match = bank(tokens)
     distances = (tokens.unsqueeze(1) - bank.prototypes).square().mean(dim=2)
@@ -61,7 +61,7 @@ def test_match_equals_brute_force():
 
 def test_temperature_acts_on_the_cosine_of_unit_tokens():
     unit = torch.nn.functional.normalize(random(12, 8), dim=1) * 8**0.5
-    bank = LocalBank(unit[:6], neighbours=6, temperature=0.1)
+    bank = LocalBank(unit[:6], [6], neighbours=6, temperature=0.1)
     match = bank(unit[6:])
     cosine = unit[6:] @ bank.prototypes.T / 8
     expected = torch.softmax(cosine / 0.1, dim=1) @ bank.prototypes
@@ -70,14 +70,14 @@ def test_temperature_acts_on_the_cosine_of_unit_tokens():
 
 
 def test_a_prototype_matches_itself():
-    bank = LocalBank(random(20, 8), neighbours=1, temperature=0.1)
+    bank = LocalBank(random(20, 8), [20], neighbours=1, temperature=0.1)
     match = bank(bank.prototypes)
     assert match.index.flatten().tolist() == list(range(20))
     assert match.distance.max() == 0
 
 
 def test_gradient_descent_on_the_loss_brings_prototypes_to_tokens():
-    bank = LocalBank(random(10, 8), neighbours=2, temperature=0.1)
+    bank = LocalBank(random(10, 8), [10], neighbours=2, temperature=0.1)
     tokens = random(100, 8, seed=5)
     first = local_loss(bank(tokens))
     optimiser = torch.optim.SGD(bank.parameters(), lr=5.0)
@@ -103,7 +103,52 @@ def test_budget_is_per_category_and_capped_by_tokens(tokens: int, expected: int)
 
 
 def test_neighbours_are_capped_by_the_bank():
-    assert LocalBank(random(2, 4), neighbours=8, temperature=0.1)(random(5, 4)).index.shape == (
-        5,
-        2,
-    )
+    bank = LocalBank(random(2, 4), [2], neighbours=8, temperature=0.1)
+    assert bank(random(5, 4)).index.shape == (5, 2)
+
+
+def two_products() -> LocalBank:
+    prototypes = torch.cat([random(10, 8), random(6, 8, seed=1), random(12, 8, seed=2)])
+    return LocalBank(prototypes, [10, 6, 12], neighbours=3, temperature=0.1)
+
+
+@pytest.mark.parametrize("categories", [[1], [0, 2], [2, 1, 0]])
+def test_a_routed_lookup_is_a_lookup_in_a_bank_of_those_categories(categories: list[int]):
+    bank, tokens = two_products(), random(20, 8, seed=3)
+    parts = torch.split(torch.arange(28), [10, 6, 12])
+    rows = torch.cat([parts[category] for category in categories])
+    smaller = LocalBank(bank.prototypes[rows], [len(rows)], neighbours=3, temperature=0.1)
+    routed, expected = bank(tokens, categories), smaller(tokens)
+    assert torch.equal(routed.index, rows[expected.index])
+    torch.testing.assert_close(routed.aggregate, expected.aggregate)
+    torch.testing.assert_close(bank.distance(tokens, categories), expected.distance)
+
+
+def test_all_categories_are_searched_by_default():
+    bank, tokens = two_products(), random(20, 8, seed=3)
+    everything = bank(tokens, [0, 1, 2])
+    assert torch.equal(bank(tokens).index, everything.index)
+    torch.testing.assert_close(bank.distance(tokens), everything.distance)
+
+
+def test_sizes_must_cover_the_bank():
+    with pytest.raises(ValueError, match="sizes"):
+        LocalBank(random(10, 8), [4, 4], neighbours=2, temperature=0.1)
+
+
+def test_spread_out_covers_rare_points():
+    # 3 rare points among 2,000 near the origin: random centres miss them, spread ones do not.
+    points = torch.cat([0.1 * random(2000, 100), 10.0 * torch.eye(100)[:3]])
+    rare = range(2000, 2003)
+    chosen = spread_out(points, 12, generator()).tolist()
+    assert set(rare) <= set(chosen)
+    assert len(set(chosen)) == 12
+    assert assign(points, kmeans(points, 12, 3, generator(), spread=True))[0][2000:].max() < 1.0
+
+
+def test_spread_out_takes_the_farthest_point_each_time():
+    points = random(60, 5)
+    chosen = spread_out(points, 8, generator())
+    for position in range(1, 8):
+        distance = torch.cdist(points, points[chosen[:position]]).min(dim=1).values
+        assert chosen[position] == distance.argmax()
