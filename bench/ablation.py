@@ -23,10 +23,13 @@ SEEDS = (0, 1, 2)
 DEFAULT = "default"
 METRICS = ("image_auroc", "pixel_auroc", "aupro")
 
+_DIFFUSION = {"detector.prototype_share": 0.65}
+
 ROWS: tuple[tuple[str, dict[str, Any]], ...] = (
     (DEFAULT, {}),
     ("grid 32", {"features.grid": 32}),
     ("neighbourhood 3", {"features.neighbourhood": 3}),
+    ("levels weighted alike", {"features.level_weights": [1.0, 1.0, 1.0]}),
     ("no whitening", {"features.whitening": 0.0}),
     ("half whitening", {"features.whitening": 0.5}),
     ("full whitening", {"features.whitening": 1.0}),
@@ -36,16 +39,18 @@ ROWS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("1,024 local prototypes a category", {"prototypes.local_per_category": 1024}),
     ("Euclidean distances", {"prototypes.norm_power": 0.0}),
     ("cosine distances", {"prototypes.norm_power": 1.0}),
-    ("no loss of the local bank", {"detector.local_weight": 0.0}),
-    ("no loss of the global bank", {"detector.global_weight": 0.0}),
-    ("reconstruction error alone", {"detector.prototype_share": 0.0}),
-    ("distance to the prototypes alone", {"detector.prototype_share": 1.0}),
-    ("2 sampler steps", {"detector.sampler_steps": 2}),
-    ("4 sampler steps", {"detector.sampler_steps": 4}),
-    ("noise step 100", {"detector.noise_step": 100}),
-    ("noise step 500", {"detector.noise_step": 500}),
+    ("1 routed category", {"prototypes.routed_categories": 1}),
+    ("all 7 categories routed", {"prototypes.routed_categories": 7}),
     ("score of the top 0.3 %", {"maps.top_fraction": 0.003}),
     ("score of the top 3 %", {"maps.top_fraction": 0.03}),
+    ("diffusion, 35 % of the map", _DIFFUSION),
+    ("diffusion alone", {"detector.prototype_share": 0.0}),
+    ("diffusion, no loss of the local bank", _DIFFUSION | {"detector.local_weight": 0.0}),
+    ("diffusion, no loss of the global bank", _DIFFUSION | {"detector.global_weight": 0.0}),
+    ("diffusion, 2 sampler steps", _DIFFUSION | {"detector.sampler_steps": 2}),
+    ("diffusion, 4 sampler steps", _DIFFUSION | {"detector.sampler_steps": 4}),
+    ("diffusion from step 100", _DIFFUSION | {"detector.noise_step": 100}),
+    ("diffusion from step 500", _DIFFUSION | {"detector.noise_step": 500}),
 )
 """Name and changes; values that are the default's already give the default's figures."""
 

@@ -15,7 +15,7 @@ import resource
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -46,15 +46,21 @@ from normscape.stages import prototypes as prototypes_stage
 
 STATE = ROOT / ".normscape" / "bench" / "ours"
 
-SCORING = ("detector.prototype_share", "detector.sampler_steps", "detector.noise_step")
-"""Parameters that a trained model can be scored with; so can all of the section `maps`."""
+SCORING = (
+    "prototypes.routed_categories", "detector.prototype_share", "detector.sampler_steps",
+    "detector.noise_step",
+)  # fmt: skip
+"""Parameters that a trained model can be scored with; so can all of the section `maps`.
+
+Of the share it is trained with counts only whether it is 1: then there is no diffusion.
+"""
 
 _SECTIONS = ("backbone", "features", "prototypes", "detector")
 _SOURCES = (
     "features/*.py", "prototypes/*.py", "diffusion/*.py", "detectors/*.py",
     "stages/prototypes.py", "stages/detector.py",
 )  # fmt: skip
-_RENORMALISED = ("sampler_steps", "noise_step")
+_DIFFUSING = 0.5  # a share below 1; which one makes no difference to the training
 
 
 @dataclass(frozen=True)
@@ -131,11 +137,13 @@ def trained(rows: pd.DataFrame, params: Params, *, name: str) -> Path:
 
     Parameters of `SCORING` are those of `params.yaml` while it trains.
     """
-    params = with_changes(params, _scoring_changes(bench_params()))
+    diffuses = params.detector.diffuses
+    share = {"detector.prototype_share": _DIFFUSING if diffuses else 1.0}
+    params = with_changes(params, _scoring_changes(bench_params()) | share)
     train = rows[(rows["split"] == "train") & (rows["label"] == 0)]
     content = {
         "backbone": open_store(params)[0].identity.key,
-        "params": params.fingerprint(*_SECTIONS),
+        "params": params.fingerprint(*(_SECTIONS if diffuses else _SECTIONS[:-1])),
         "source": source_hash(),
         "images": train[["category", "group", "sha256"]].astype(str).to_numpy().tolist(),
     }
@@ -165,9 +173,8 @@ def source_hash() -> str:
 def _train(rows: pd.DataFrame, params: Params, out: Path, name: str) -> None:
     _say(f"{name}: train, seed {params.detector.seed}")
     device = _prepare()
-    manifest = rows.assign(error=None, path=rows["path"].map(str))
-    learn, held_out = training_images(manifest, params.prototypes.hold_out_percent)
-    store, extraction = _extract(params, [*_files(learn), *_files(held_out)])
+    learn, held_out = _images(rows, params)
+    store, extraction = _extract(params, [*learn.items(Path()), *held_out.items(Path())])
     start = time.monotonic()
     prototypes = prototypes_stage.fit(params, learn, store, device)
     fitted = time.monotonic()
@@ -207,8 +214,8 @@ def _score(rows: pd.DataFrame, params: Params, folder: Path, out: Path, name: st
         out / "maps.npy", mode="w+", dtype=np.float16, shape=(count, side, side)
     )
     scores = np.empty(count, dtype=np.float32)
-    named, done, start = [], 0, time.monotonic()
     hashes, size = list(test["sha256"]), params.features.batch_size
+    named, done, start = [], 0, time.monotonic()
     for names, batch in predict(model, store, hashes, size, progress=False):
         end = done + len(names)
         maps[done:end], scores[done:end] = batch.map.numpy(), batch.score.numpy()
@@ -235,15 +242,22 @@ def _adjust(
     device: torch.device,
 ) -> None:
     """Give a trained model the scoring parameters of `params`."""
-    before = model.detector.config
-    changes = {name.split(".")[1]: _value(params, name) for name in SCORING}
-    model.detector.config = dataclasses.replace(before, **changes)
-    model.maps = params.maps
-    if any(getattr(before, name) != changes[name] for name in _RENORMALISED):
-        manifest = rows.assign(error=None, path=rows["path"].map(str))
-        learn, held_out = training_images(manifest, params.prototypes.hold_out_percent)
-        normals = (held_out if len(held_out) else learn).hashes
-        detector_stage._normalise(model, store, normals, device)
+    model.maps, model.routed_categories = params.maps, params.prototypes.routed_categories
+    if not model.detector.config.diffuses:
+        return
+    names = [name for name in SCORING if name.startswith("detector.")]
+    changes = {name.partition(".")[2]: _value(params, name) for name in names}
+    model.detector.config = dataclasses.replace(model.detector.config, **changes)
+    learn, held_out = _images(rows, params)
+    normals = (held_out if len(held_out) else learn).hashes
+    detector_stage._normalise(model, store, normals, device)
+
+
+def _images(rows: pd.DataFrame, params: Params) -> tuple[TrainingImages, TrainingImages]:
+    """What to learn from and what to hold out, as the stages divide them."""
+    manifest = rows.assign(error=None, path=rows["path"].map(str))
+    hold_out = params.prototypes.hold_out_percent
+    return training_images(manifest, hold_out if params.detector.diffuses else 0)
 
 
 def _scoring(params: Params) -> dict[str, Any]:
@@ -276,10 +290,6 @@ def _extract(
 
 def _items(rows: pd.DataFrame) -> list[tuple[str, Path]]:
     return list(zip(rows["sha256"], rows["path"], strict=True))
-
-
-def _files(images: TrainingImages) -> Iterable[tuple[str, Path]]:
-    return zip(images.hashes, map(Path, images.paths), strict=True)
 
 
 def _digest(content: Any) -> str:

@@ -86,7 +86,7 @@ def settings() -> str:
     backbone = load_backbone(params.backbone, root=ROOT, cache=params.state / "cache")
     content = {
         "features": backbone.identity.key,
-        "transform": _TRANSFORM.model_dump(),
+        "transform": _TRANSFORM.model_dump(exclude_none=True),
         "maps": params.maps.model_dump(),
     }
     return json.dumps(content, sort_keys=True)

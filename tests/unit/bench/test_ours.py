@@ -62,14 +62,24 @@ def _rows(**changes: str) -> pd.DataFrame:
 
 
 def test_scoring_parameters_do_not_train_again(jobs: list[str]) -> None:
-    params = bench_params()
-    share = params.detector.prototype_share
+    params = with_changes(bench_params(), {"detector.prototype_share": 0.65})
     first = run_ours(_rows(), params, 0, name="first")
     again = run_ours(_rows(), params, 0, name="again")
-    other = with_changes(params, {"detector.prototype_share": 1.0, "maps.smoothing": 1.0})
+    changes = {"detector.prototype_share": 0.0, "prototypes.routed_categories": 7}
+    other = with_changes(params, changes | {"maps.smoothing": 1.0})
     second = run_ours(_rows(), other, 0, name="second")
     assert first.model == again.model == second.model
-    assert jobs == [f"train first {share}", f"score first {share}", "score second 1.0"]
+    assert jobs == ["train first 0.5", "score first 0.65", "score second 0.0"]
+
+
+def test_diffusion_is_another_training(jobs: list[str]) -> None:
+    params = with_changes(bench_params(), {"detector.prototype_share": 1.0})
+    plain = run_ours(_rows(), params, 0, name="plain")
+    other = with_changes(params, {"detector.local_weight": 0.0})
+    assert run_ours(_rows(), other, 0, name="unused").model == plain.model
+    diffusing = with_changes(params, {"detector.prototype_share": 0.9})
+    assert run_ours(_rows(), diffusing, 0, name="diffusion").model != plain.model
+    assert len(jobs) == 4
 
 
 def test_what_shapes_a_model_trains_another(jobs: list[str]) -> None:
