@@ -171,7 +171,7 @@ def source_hash() -> str:
 
 
 def _train(rows: pd.DataFrame, params: Params, out: Path, name: str) -> None:
-    _say(f"{name}: train, seed {params.detector.seed}")
+    print(f"{name}: train, seed {params.detector.seed}", file=sys.stderr)
     device = _prepare()
     learn, held_out = _images(rows, params)
     store, extraction = _extract(params, [*learn.items(Path()), *held_out.items(Path())])
@@ -204,7 +204,7 @@ def _train(rows: pd.DataFrame, params: Params, out: Path, name: str) -> None:
 
 
 def _score(rows: pd.DataFrame, params: Params, folder: Path, out: Path, name: str) -> None:
-    _say(f"{name}: score, seed {params.detector.seed}")
+    print(f"{name}: score, seed {params.detector.seed}", file=sys.stderr)
     device, test = _prepare(), test_rows(rows)
     store, extraction = _extract(params, _items(test))
     model = InspectionModel.load(folder / "model").to(device)
@@ -295,7 +295,3 @@ def _items(rows: pd.DataFrame) -> list[tuple[str, Path]]:
 def _digest(content: Any) -> str:
     text = json.dumps(content, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:20]
-
-
-def _say(message: str) -> None:
-    print(message, file=sys.stderr, flush=True)

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench import ablation, datasets, peers_race, quick, render, scale, speed
+from bench import ablation, datasets, peers_race, quick, render, scale, scorer, speed
 from bench.record import RESULTS
 from bench.score import bootstrap_difference
 
@@ -114,7 +114,7 @@ def test_speed_is_compared_round_by_round() -> None:
 
 
 def test_pixels_become_a_batch() -> None:
-    found = speed.batch(np.full((2, 4, 4, 3), 255, dtype=np.uint8))
+    found = scorer.batch(np.full((2, 4, 4, 3), 255, dtype=np.uint8))
     assert found.shape == (2, 3, 4, 4)
     assert bool((found == 1.0).all())
 
