@@ -16,6 +16,7 @@ from normscape.diffusion.schedule import Schedule
 from normscape.prototypes.global_bank import GlobalBank
 from normscape.prototypes.local import LocalBank
 from normscape.prototypes.sample import image_embedding
+from normscape.prototypes.spaces import CategorySpaces
 
 _NOISE_SEED = 20_240_131
 
@@ -32,6 +33,7 @@ class DPDiffConfig:
         global_prototypes: K_g.
         global_neighbours: m, per image.
         temperature: Of the aggregation of local prototypes.
+        norm_power: Of the spaces of the categories.
         width: Of the denoiser.
         blocks: Of the denoiser.
         heads: Of its attention.
@@ -49,6 +51,7 @@ class DPDiffConfig:
     global_prototypes: int
     global_neighbours: int
     temperature: float
+    norm_power: float
     width: int
     blocks: int
     heads: int
@@ -65,7 +68,7 @@ class DPDiffConfig:
 
 
 class DPDiff(nn.Module):
-    """The detector; see docs/methods.md. Tokens are those of `prototypes.geometry`.
+    """The detector; see docs/methods.md.
 
     Args:
         config: The shape; the tensors are empty until trained or loaded.
@@ -79,6 +82,10 @@ class DPDiff(nn.Module):
     def __init__(self, config: DPDiffConfig) -> None:
         super().__init__()
         self.config = config
+        categories = len(config.local_prototypes)
+        self.spaces = CategorySpaces(
+            torch.zeros(categories, config.dimensions), torch.ones(categories), config.norm_power
+        )
         self.local_bank = LocalBank(
             torch.zeros(sum(config.local_prototypes), config.dimensions),
             config.local_prototypes,
@@ -120,7 +127,7 @@ class DPDiff(nn.Module):
             return self.fuse(self.components(tokens, categories))
         # One image at a time, for the same bits whatever the batch.
         distances = [
-            self.local_bank.distance(image, routes)
+            self._settle(image, routes)[2]
             for image, routes in zip(tokens, categories.tolist(), strict=True)
         ]
         return torch.stack(distances).sqrt()
@@ -129,7 +136,7 @@ class DPDiff(nn.Module):
         """Prototype distance and reconstruction error of every token: `(B, N, 2)`.
 
         The distance `|x - p|` (root mean square) sees how unusual a token is, the error
-        `1 - cos(x̂, x)` in which direction; together they are better than either.
+        `1 - cos(x̂, x)` in which direction.
 
         Images are handled one at a time: matrix products of one shape give the same bits, and a
         similarity matrix of one image stays in the cache.
@@ -137,14 +144,33 @@ class DPDiff(nn.Module):
         return torch.stack(
             [
                 self._components(image, routes)
-                for image, routes in zip(tokens.unsqueeze(1), categories.tolist(), strict=True)
+                for image, routes in zip(tokens, categories.tolist(), strict=True)
             ]
         )
 
-    def _components(self, tokens: Tensor, categories: Sequence[int]) -> Tensor:
-        match = self.local_bank(tokens[0], categories)
+    def _settle(self, tokens: Tensor, categories: Sequence[int]) -> tuple[int, Tensor, Tensor]:
+        """The category whose prototypes explain an image best.
+
+        Args:
+            tokens: `(N, D)` of one image.
+            categories: To choose from.
+
+        Returns:
+            The category, the tokens `(N, D)` in its space, and their squared distances `(N,)`.
+        """
+        found = []
+        for category in categories:
+            inside = self.spaces.enter(tokens, category)
+            found.append((category, inside, self.local_bank.distance(inside, category)))
+        return min(found, key=lambda option: option[2].mean().item())
+
+    def _components(self, outside: Tensor, categories: Sequence[int]) -> Tensor:
+        category, inside, _ = self._settle(outside, categories)
+        match = self.local_bank(inside, category)
+        tokens = inside.unsqueeze(0)
         aggregate = match.aggregate.unsqueeze(0)
-        condition = self.condition(match.index.unsqueeze(0), aggregate, image_embedding(tokens))
+        embedding = image_embedding(outside.unsqueeze(0))
+        condition = self.condition(match.index.unsqueeze(0), aggregate, embedding)
         residual = (tokens - aggregate) / self.residual_scale
         error = torch.zeros_like(match.distance)
         for noise in self.noise:

@@ -20,7 +20,6 @@ from normscape.features.transform import TokenTransform
 from normscape.files import atomic_path, read_json, write_json
 from normscape.params import MapParams
 from normscape.prototypes.categories import CategoryHead
-from normscape.prototypes.geometry import compress_norm
 
 TENSORS = "model.safetensors"
 CONFIG = "model.json"
@@ -62,7 +61,6 @@ class InspectionModel(nn.Module):
         head: Tokens to category.
         categories: Names in the order of the head's indices.
         maps: From token scores to maps.
-        norm_power: Of `compress_norm`.
         routed_categories: How many categories' prototypes an image is compared with.
     """
 
@@ -74,7 +72,6 @@ class InspectionModel(nn.Module):
         *,
         categories: Sequence[str],
         maps: MapParams,
-        norm_power: float,
         routed_categories: int,
     ) -> None:
         super().__init__()
@@ -83,13 +80,13 @@ class InspectionModel(nn.Module):
         self.head = head
         self.categories = tuple(categories)
         self.maps = maps
-        self.norm_power = norm_power
         self.routed_categories = routed_categories
 
     def tokens(self, maps: Sequence[Tensor]) -> Tensor:
-        """Tokens `(B, N, D)` of feature maps, in the space of the banks."""
+        """Tokens `(B, N, D)` of feature maps."""
         rounded = [level.clamp(-_FLOAT16_MAX, _FLOAT16_MAX).half().float() for level in maps]
-        return compress_norm(self.transform(rounded), self.norm_power)
+        tokens: Tensor = self.transform(rounded)
+        return tokens
 
     def forward(self, maps: Sequence[Tensor]) -> Prediction:
         """Score images from their level maps `(B, C_l, H_l, W_l)`."""
@@ -117,7 +114,6 @@ class InspectionModel(nn.Module):
             "detector": {"name": "dpdiff", **self.detector.config_dict()},
             "transform": self.transform.config(),
             "maps": self.maps.model_dump(mode="json"),
-            "norm_power": self.norm_power,
             "routed_categories": self.routed_categories,
         }
 
@@ -189,6 +185,5 @@ class InspectionModel(nn.Module):
             head,
             categories=categories,
             maps=MapParams(**config["maps"]),
-            norm_power=config["norm_power"],
             routed_categories=config["routed_categories"],
         )

@@ -30,12 +30,15 @@ class Losses:
     embeddings: Tensor
 
 
-def look_up(bank: LocalBank, batch: Batch) -> LocalMatch:
-    """The match of all `B * T` tokens, each image among its own category's prototypes."""
-    matches = [
-        bank(image, [category])
-        for image, category in zip(batch.tokens, batch.category.tolist(), strict=True)
-    ]
+def look_up(bank: LocalBank, tokens: Tensor, category: Tensor) -> LocalMatch:
+    """The match of all `B * T` tokens, each image among its own category's prototypes.
+
+    Args:
+        bank: Where to look.
+        tokens: `(B, T, D)`, each image in the space of its category.
+        category: `(B,)`.
+    """
+    matches = [bank(image, index) for image, index in zip(tokens, category.tolist(), strict=True)]
     return LocalMatch(
         torch.cat([match.index for match in matches]),
         torch.cat([match.aggregate for match in matches]),
@@ -49,10 +52,10 @@ def diffusion_loss(detector: DPDiff, batch: Batch) -> tuple[Tensor, Tensor, Tens
     `L_diff = mean (1 - cos(x̂, x)) + w mean |û - u|² / D`, with `u = (x - y) / s`.
 
     Returns:
-        Two scalars and `x̂ (B, T, D)`.
+        Two scalars and `x̂ (B, T, D)`, in the space of the category.
     """
-    tokens = batch.tokens
-    match = look_up(detector.local_bank, batch)
+    tokens = detector.spaces.enter(batch.tokens, batch.category)
+    match = look_up(detector.local_bank, tokens, batch.category)
     aggregate = match.aggregate.view_as(tokens)
     index = match.index.view(*tokens.shape[:2], -1)
     condition = detector.condition(index, aggregate, batch.embedding)
@@ -80,8 +83,9 @@ def losses(detector: DPDiff, batch: Batch, queue: Tensor, params: Params) -> Los
         params: Sections `prototypes` and `detector`.
     """
     diffusion, local, rebuilt = diffusion_loss(detector, batch)
-    regions = pool_regions(rebuilt, batch.region).flatten(0, 1)
-    embeddings = torch.cat([rebuilt.mean(dim=1), regions])
+    outside = detector.spaces.leave(rebuilt, batch.category)
+    regions = pool_regions(outside, batch.region).flatten(0, 1)
+    embeddings = torch.cat([outside.mean(dim=1), regions])
     transport = transport_loss(
         torch.cat([embeddings, queue]),
         detector.global_bank.prototypes,

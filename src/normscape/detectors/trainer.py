@@ -141,8 +141,9 @@ class Trainer:
         squares = []
         for step in range(_SCALE_STEPS):
             batch = self._source.draw(step)
-            aggregate = look_up(self._detector.local_bank, batch).aggregate
-            squares.append((batch.tokens.flatten(0, 1) - aggregate).square().mean())
+            tokens = self._detector.spaces.enter(batch.tokens, batch.category)
+            aggregate = look_up(self._detector.local_bank, tokens, batch.category).aggregate
+            squares.append((tokens.flatten(0, 1) - aggregate).square().mean())
         self._detector.residual_scale.copy_(torch.stack(squares).mean().sqrt().clamp_min(1e-6))
 
     def _step(self, step: int) -> float:

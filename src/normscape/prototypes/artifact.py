@@ -14,6 +14,7 @@ from normscape.errors import NormscapeError
 from normscape.features.transform import TokenTransform
 from normscape.files import read_json, write_json
 from normscape.prototypes.categories import CategoryHead
+from normscape.prototypes.spaces import CategorySpaces
 
 _TRANSFORM = "transform.safetensors"
 _BANKS = "banks.safetensors"
@@ -26,6 +27,7 @@ class Prototypes:
 
     Attributes:
         transform: Maps to tokens.
+        spaces: Of the categories.
         local: `(K_l, D)`, category by category.
         local_sizes: How many of each category.
         globally: `(K_g, D)`.
@@ -35,6 +37,7 @@ class Prototypes:
     """
 
     transform: TokenTransform
+    spaces: CategorySpaces
     local: Tensor
     local_sizes: tuple[int, ...]
     globally: Tensor
@@ -46,6 +49,7 @@ class Prototypes:
         """Write the files into `folder`."""
         save_file(_plain(self.transform.state_dict()), folder / _TRANSFORM)
         banks = {"local": self.local, "global": self.globally}
+        banks |= {f"spaces.{name}": value for name, value in self.spaces.state_dict().items()}
         banks |= {f"head.{name}": value for name, value in self.head.state_dict().items()}
         save_file(_plain(banks), folder / _BANKS)
         write_json(
@@ -54,6 +58,7 @@ class Prototypes:
                 "categories": list(self.categories),
                 "transform": self.transform.config(),
                 "local_sizes": list(self.local_sizes),
+                "norm_power": self.spaces.norm_power,
                 **self.record,
             },
         )
@@ -73,6 +78,9 @@ class Prototypes:
             banks = load_file(folder / _BANKS)
             return cls(
                 transform,
+                CategorySpaces(
+                    banks["spaces.origin"], banks["spaces.scale"], record.pop("norm_power")
+                ),
                 banks["local"],
                 tuple(record.pop("local_sizes")),
                 banks["global"],

@@ -31,6 +31,15 @@ def compress_norm(tokens: Tensor, power: float) -> Tensor:
     return tokens * (dimensions / squared).pow(power / 2)
 
 
+def expand_norm(tokens: Tensor, power: float) -> Tensor:
+    """The inverse of `compress_norm` for a power below 1; with power 1 nothing changes."""
+    if power in {0.0, 1.0}:
+        return tokens
+    dimensions = tokens.shape[-1]
+    squared = tokens.square().sum(dim=-1, keepdim=True).clamp_min(_TINY)
+    return tokens * (squared / dimensions).pow(power / (2.0 - 2.0 * power))
+
+
 def rank_distances(tokens: Tensor, prototypes: Tensor) -> Tensor:
     """`|p|^2 - 2 x p`, which orders the prototypes `(K, D)` of each token `(M, D)` by distance.
 

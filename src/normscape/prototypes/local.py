@@ -35,13 +35,12 @@ class LocalMatch:
 class LocalBank(nn.Module):
     """Prototypes `(K, D)` of normal tokens with nearest-prototype aggregation.
 
-    A category's prototypes lie next to each other, so that the tokens of one image can be
-    compared with those of a few categories only: the cost of a lookup does not grow with the
-    number of categories.
+    A token is compared with the prototypes of one category, in that category's space, so the cost
+    of a lookup does not grow with the number of categories.
 
     Args:
-        prototypes: `(K, D)` initial prototypes, in the compressed space of `geometry`, category
-            by category.
+        prototypes: `(K, D)` initial prototypes, category by category, each in its category's
+            space.
         sizes: Prototypes of each category; their sum is K.
         neighbours: How many prototypes a token is compared with, at most the smallest category's.
         temperature: Of the aggregation; on tokens of unit length it acts on the cosine.
@@ -59,14 +58,14 @@ class LocalBank(nn.Module):
         self.temperature = temperature
         self._ends = torch.tensor(sizes).cumsum(0).tolist()
 
-    def forward(self, tokens: Tensor, categories: Sequence[int] | None = None) -> LocalMatch:
-        """Look `(M, D)` tokens up; differentiable in the prototypes and the tokens.
+    def forward(self, tokens: Tensor, category: int) -> LocalMatch:
+        """Look `(M, D)` tokens up in a category; differentiable in the prototypes and the tokens.
 
         Args:
-            tokens: What to look up.
-            categories: Whose prototypes are searched; None: all.
+            tokens: In the space of the category.
+            category: Whose prototypes are searched.
         """
-        index = self._nearest(tokens, categories, self.neighbours)
+        index = self._nearest(tokens, category, self.neighbours)
         nearest = self.prototypes[index]
         distances = (tokens.unsqueeze(1) - nearest).square().mean(dim=2)
         # 1 - cos is half the squared distance between unit vectors, hence the factor 2.
@@ -75,40 +74,26 @@ class LocalBank(nn.Module):
         return LocalMatch(index, aggregate, distances[:, 0])
 
     @torch.no_grad()
-    def distance(self, tokens: Tensor, categories: Sequence[int] | None = None) -> Tensor:
+    def distance(self, tokens: Tensor, category: int) -> Tensor:
         """`LocalMatch.distance` alone, without the cost of the rest."""
-        nearest = self.prototypes[self._nearest(tokens, categories, 1)[:, 0]]
+        nearest = self.prototypes[self._nearest(tokens, category, 1)[:, 0]]
         return (tokens - nearest).square().mean(dim=1)
 
     @torch.no_grad()
-    def _nearest(self, tokens: Tensor, categories: Sequence[int] | None, count: int) -> Tensor:
+    def _nearest(self, tokens: Tensor, category: int, count: int) -> Tensor:
         """Indices `(M, count)`, nearest first.
 
         Candidates are found in bfloat16 where the processor multiplies it natively, which is
         several times faster, and then ranked in full precision.
         """
-        values, indices = [], []
-        for rows in self._blocks(categories):
-            ranks = coarse_ranks(tokens, self.prototypes[rows])
-            some = ranks.topk(min(count + _SPARE, ranks.shape[1]), largest=False, sorted=False)
-            values.append(some.values)
-            indices.append(some.indices + rows.start)
-        index, value = torch.cat(indices, dim=1), torch.cat(values, dim=1)
-        if len(indices) > 1:
-            kept = value.topk(min(count + _SPARE, value.shape[1]), largest=False, sorted=False)
-            index = index.gather(1, kept.indices)
+        end = self._ends[category]
+        first = end - self.sizes[category]
+        ranks = coarse_ranks(tokens, self.prototypes[first:end])
+        some = min(count + _SPARE, end - first)
+        index = ranks.topk(some, largest=False, sorted=False).indices + first
         exact = (tokens.unsqueeze(1) - self.prototypes[index]).square().sum(dim=2)
         nearest: Tensor = index.gather(1, exact.topk(count, largest=False).indices)
         return nearest
-
-    def _blocks(self, categories: Sequence[int] | None) -> list[slice]:
-        # Views, not copies: the rows of a category are contiguous.
-        if categories is None:
-            return [slice(0, len(self.prototypes))]
-        return [
-            slice(self._ends[category] - self.sizes[category], self._ends[category])
-            for category in categories
-        ]
 
     @classmethod
     def fit(
@@ -124,7 +109,7 @@ class LocalBank(nn.Module):
         """Cluster each category's tokens on their own, so that the budget is per category.
 
         Args:
-            tokens: One `(M_c, D)` tensor per category, in the order of the categories.
+            tokens: One `(M_c, D)` tensor per category, in its space.
             per_category: Prototypes per category, fewer where there are few tokens.
             iterations: Of k-means.
             neighbours: See the class.

@@ -15,7 +15,6 @@ from normscape.errors import DataError
 from normscape.features.store import FeatureStore
 from normscape.features.transform import TokenTransform
 from normscape.params import Params
-from normscape.prototypes.geometry import compress_norm
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -118,12 +117,11 @@ def stream_tokens(
     hashes: Sequence[str],
     *,
     batch_size: int,
-    norm_power: float,
     device: torch.device,
 ) -> Iterator[Tensor]:
-    """Tokens `(B, N, D)` of the images in the space of the banks, batch by batch."""
+    """Tokens `(B, N, D)` of the images, batch by batch."""
     for maps in stream_maps(store, hashes, batch_size):
-        yield compress_norm(transform([level.to(device) for level in maps]), norm_power)
+        yield transform([level.to(device) for level in maps])
 
 
 def _bucket(name: str) -> int:

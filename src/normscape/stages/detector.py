@@ -88,7 +88,6 @@ def train(
         prototypes.head,
         categories=prototypes.categories,
         maps=params.maps,
-        norm_power=params.prototypes.norm_power,
         routed_categories=params.prototypes.routed_categories,
     ).to(device)
     if not params.detector.diffuses:
@@ -100,7 +99,6 @@ def train(
             model.transform,
             images.hashes,
             batch_size=params.features.batch_size,
-            norm_power=params.prototypes.norm_power,
             device=device,
         )
         limit, seed = params.prototypes.sample_tokens, params.detector.seed
@@ -149,6 +147,7 @@ def build(params: Params, prototypes: Prototypes) -> DPDiff:
                 global_prototypes=len(prototypes.globally),
                 global_neighbours=banks.global_neighbours,
                 temperature=banks.temperature,
+                norm_power=prototypes.spaces.norm_power,
                 width=settings.width,
                 blocks=settings.blocks,
                 heads=settings.heads,
@@ -160,6 +159,7 @@ def build(params: Params, prototypes: Prototypes) -> DPDiff:
             )
         )
     with torch.no_grad():
+        detector.spaces.load_state_dict(prototypes.spaces.state_dict())
         detector.local_bank.prototypes.copy_(prototypes.local)
         detector.global_bank.prototypes.copy_(prototypes.globally)
     return detector

@@ -18,6 +18,7 @@ from normscape.prototypes.categories import CategoryHead
 from normscape.prototypes.global_bank import GlobalBank
 from normscape.prototypes.local import LocalBank, local_loss
 from normscape.prototypes.sample import TokenSample, sample_tokens
+from normscape.prototypes.spaces import CategorySpaces
 from normscape.prototypes.training import (
     TrainingImages,
     learning_images,
@@ -65,14 +66,14 @@ def fit(
         transform,
         images.hashes,
         batch_size=batch,
-        norm_power=settings.norm_power,
         device=device,
     )
     sample = sample_tokens(tokens, images.labels, settings.sample_tokens, settings.seed)
     head = CategoryHead.fit(sample.embedding, sample.category, images.categories)
     categories = range(len(images.categories))
+    spaces = CategorySpaces.fit([sample.of_category(c) for c in categories], settings.norm_power)
     local = LocalBank.fit(
-        [sample.of_category(category).to(device) for category in categories],
+        [spaces.enter(sample.of_category(c).float(), c).to(device) for c in categories],
         per_category=settings.local_per_category,
         iterations=settings.local_steps,
         neighbours=settings.local_neighbours,
@@ -80,7 +81,7 @@ def fit(
         seed=settings.seed,
     )
     globally, transport = GlobalBank.fit(
-        [sample.embeddings_of_category(category).to(device) for category in categories],
+        [sample.embeddings_of_category(c).to(device) for c in categories],
         per_category=settings.global_per_category,
         steps=settings.global_steps,
         neighbours=settings.global_neighbours,
@@ -93,11 +94,12 @@ def fit(
         "tokens": len(sample.tokens),
         "local_prototypes": len(local.prototypes),
         "global_prototypes": len(globally.prototypes),
-        "local_loss": _mean_loss(local, sample, settings.seed),
+        "local_loss": _mean_loss(local, spaces, sample, settings.seed),
         "transport_loss": {"first": transport[0], "last": transport[-1]} if transport else {},
     }
     return Prototypes(
         transform,
+        spaces,
         local.prototypes,
         local.sizes,
         globally.prototypes,
@@ -108,13 +110,14 @@ def fit(
 
 
 @torch.no_grad()
-def _mean_loss(bank: LocalBank, sample: TokenSample, seed: int) -> float:
+def _mean_loss(bank: LocalBank, spaces: CategorySpaces, sample: TokenSample, seed: int) -> float:
     generator = torch.Generator().manual_seed(seed)
     share = max(1, _LOSS_TOKENS // len(bank.sizes))
     losses = []
     for category in range(len(bank.sizes)):
         tokens = sample.of_category(category)
         rows = torch.randperm(len(tokens), generator=generator)[:share]
-        match = bank(tokens[rows].float().to(bank.prototypes.device), [category])
+        inside = spaces.enter(tokens[rows].float(), category)
+        match = bank(inside.to(bank.prototypes.device), category)
         losses.append(local_loss(match).item())
     return sum(losses) / len(losses)

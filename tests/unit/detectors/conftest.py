@@ -13,6 +13,7 @@ from normscape.prototypes.categories import CategoryHead
 from normscape.prototypes.global_bank import GlobalBank
 from normscape.prototypes.local import LocalBank
 from normscape.prototypes.sample import TokenSample, sample_tokens
+from normscape.prototypes.spaces import CategorySpaces
 from normscape.stages.detector import build
 
 GRID, DIMENSIONS = 8, 8
@@ -68,8 +69,10 @@ def prototypes(sample: TokenSample, params: Params) -> Prototypes:
         }
     )  # fmt: skip
     transform.get_buffer("projection_0").copy_(torch.eye(DIMENSIONS))
+    tokens = [sample.of_category(0).float(), sample.of_category(1).float()]
+    spaces = CategorySpaces.fit(tokens, 0.5)
     local = LocalBank.fit(
-        [sample.of_category(0), sample.of_category(1)],
+        [spaces.enter(points, category) for category, points in enumerate(tokens)],
         per_category=16, iterations=8, neighbours=4, temperature=0.1, seed=0,
     )  # fmt: skip
     globally, _ = GlobalBank.fit(
@@ -78,8 +81,8 @@ def prototypes(sample: TokenSample, params: Params) -> Prototypes:
     )  # fmt: skip
     head = CategoryHead.fit(sample.embedding, sample.category, ["bolt", "nut"])
     return Prototypes(
-        transform, local.prototypes, local.sizes, globally.prototypes, head, ("bolt", "nut"),
-        {"images": 24},
+        transform, spaces, local.prototypes, local.sizes, globally.prototypes, head,
+        ("bolt", "nut"), {"images": 24},
     )  # fmt: skip
 
 

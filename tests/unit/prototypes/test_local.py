@@ -49,7 +49,7 @@ def test_kmeans_with_fewer_points_than_clusters():
 def test_match_equals_brute_force():
     bank = LocalBank(random(30, 8, seed=1), [30], neighbours=4, temperature=0.2)
     tokens = random(25, 8)
-    match = bank(tokens)
+    match = bank(tokens, 0)
     distances = (tokens.unsqueeze(1) - bank.prototypes).square().mean(dim=2)
     values, index = distances.topk(4, dim=1, largest=False)
     assert torch.equal(match.index, index)
@@ -62,7 +62,7 @@ def test_match_equals_brute_force():
 def test_temperature_acts_on_the_cosine_of_unit_tokens():
     unit = torch.nn.functional.normalize(random(12, 8), dim=1) * 8**0.5
     bank = LocalBank(unit[:6], [6], neighbours=6, temperature=0.1)
-    match = bank(unit[6:])
+    match = bank(unit[6:], 0)
     cosine = unit[6:] @ bank.prototypes.T / 8
     expected = torch.softmax(cosine / 0.1, dim=1) @ bank.prototypes
     torch.testing.assert_close(match.aggregate, expected)
@@ -71,7 +71,7 @@ def test_temperature_acts_on_the_cosine_of_unit_tokens():
 
 def test_a_prototype_matches_itself():
     bank = LocalBank(random(20, 8), [20], neighbours=1, temperature=0.1)
-    match = bank(bank.prototypes)
+    match = bank(bank.prototypes, 0)
     assert match.index.flatten().tolist() == list(range(20))
     assert match.distance.max() == 0
 
@@ -79,13 +79,13 @@ def test_a_prototype_matches_itself():
 def test_gradient_descent_on_the_loss_brings_prototypes_to_tokens():
     bank = LocalBank(random(10, 8), [10], neighbours=2, temperature=0.1)
     tokens = random(100, 8, seed=5)
-    first = local_loss(bank(tokens))
+    first = local_loss(bank(tokens, 0))
     optimiser = torch.optim.SGD(bank.parameters(), lr=5.0)
     for _ in range(20):
         optimiser.zero_grad()
-        local_loss(bank(tokens)).backward()
+        local_loss(bank(tokens, 0)).backward()
         optimiser.step()
-    assert local_loss(bank(tokens)) < first
+    assert local_loss(bank(tokens, 0)) < first
 
 
 @pytest.mark.parametrize(("tokens", "expected"), [(400, 16), (40, 10), (2, 1)])
@@ -104,31 +104,23 @@ def test_budget_is_per_category_and_capped_by_tokens(tokens: int, expected: int)
 
 def test_neighbours_are_capped_by_the_bank():
     bank = LocalBank(random(2, 4), [2], neighbours=8, temperature=0.1)
-    assert bank(random(5, 4)).index.shape == (5, 2)
+    assert bank(random(5, 4), 0).index.shape == (5, 2)
 
 
-def two_products() -> LocalBank:
+def three_products() -> LocalBank:
     prototypes = torch.cat([random(10, 8), random(6, 8, seed=1), random(12, 8, seed=2)])
     return LocalBank(prototypes, [10, 6, 12], neighbours=3, temperature=0.1)
 
 
-@pytest.mark.parametrize("categories", [[1], [0, 2], [2, 1, 0]])
-def test_a_routed_lookup_is_a_lookup_in_a_bank_of_those_categories(categories: list[int]):
-    bank, tokens = two_products(), random(20, 8, seed=3)
-    parts = torch.split(torch.arange(28), [10, 6, 12])
-    rows = torch.cat([parts[category] for category in categories])
-    smaller = LocalBank(bank.prototypes[rows], [len(rows)], neighbours=3, temperature=0.1)
-    routed, expected = bank(tokens, categories), smaller(tokens)
-    assert torch.equal(routed.index, rows[expected.index])
-    torch.testing.assert_close(routed.aggregate, expected.aggregate)
-    torch.testing.assert_close(bank.distance(tokens, categories), expected.distance)
-
-
-def test_all_categories_are_searched_by_default():
-    bank, tokens = two_products(), random(20, 8, seed=3)
-    everything = bank(tokens, [0, 1, 2])
-    assert torch.equal(bank(tokens).index, everything.index)
-    torch.testing.assert_close(bank.distance(tokens), everything.distance)
+@pytest.mark.parametrize("category", [0, 1, 2])
+def test_only_the_prototypes_of_the_category_are_searched(category: int):
+    bank, tokens = three_products(), random(20, 8, seed=3)
+    rows = torch.split(torch.arange(28), [10, 6, 12])[category]
+    alone = LocalBank(bank.prototypes[rows], [len(rows)], neighbours=3, temperature=0.1)
+    match, expected = bank(tokens, category), alone(tokens, 0)
+    assert torch.equal(match.index, rows[expected.index])
+    torch.testing.assert_close(match.aggregate, expected.aggregate)
+    torch.testing.assert_close(bank.distance(tokens, category), expected.distance)
 
 
 def test_sizes_must_cover_the_bank():
