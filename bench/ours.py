@@ -27,7 +27,7 @@ import torch
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from bench.datasets import test_rows
+from bench.datasets import test_rows, train_rows
 from bench.peers.runner import cached
 from bench.record import ROOT
 from normscape.backbones import select_device
@@ -110,8 +110,8 @@ def with_changes(params: Params, changes: Mapping[str, Any]) -> Params:
 def run_ours(rows: pd.DataFrame, params: Params, seed: int, *, name: str) -> OurResult:
     """Train one model on all categories of a table together and score its test images.
 
-    Learning, held-out and calibration images are those of the project's own split; the
-    calibration images are not trained on.
+    It learns from the images that the peers learn from: those of `train` and of `calibration`,
+    as no threshold is fitted here.
 
     Args:
         rows: The table of `bench.datasets`.
@@ -140,7 +140,7 @@ def trained(rows: pd.DataFrame, params: Params, *, name: str) -> Path:
     diffuses = params.detector.diffuses
     share = {"detector.prototype_share": _DIFFUSING if diffuses else 1.0}
     params = with_changes(params, _scoring_changes(bench_params()) | share)
-    train = rows[(rows["split"] == "train") & (rows["label"] == 0)]
+    train = train_rows(rows)
     content = {
         "backbone": open_store(params)[0].identity.key,
         "params": params.fingerprint(*(_SECTIONS if diffuses else _SECTIONS[:-1])),
@@ -152,7 +152,7 @@ def trained(rows: pd.DataFrame, params: Params, *, name: str) -> Path:
 
 def extraction_seconds(rows: pd.DataFrame, params: Params) -> float:
     """Seconds to decode and extract a table's normal training and calibration images, anew."""
-    normal = rows[(rows["split"] != "test") & (rows["label"] == 0)]
+    normal = train_rows(rows)
     with tempfile.TemporaryDirectory(dir=STATE.parent) as folder:
         state = Path(folder)
         (state / "cache").symlink_to(params.state / "cache")
@@ -255,7 +255,8 @@ def _adjust(
 
 def _images(rows: pd.DataFrame, params: Params) -> tuple[TrainingImages, TrainingImages]:
     """What to learn from and what to hold out, as the stages divide them."""
-    manifest = rows.assign(error=None, path=rows["path"].map(str))
+    train = train_rows(rows)
+    manifest = train.assign(split="train", error=None, path=train["path"].map(str))
     hold_out = params.prototypes.hold_out_percent
     return training_images(manifest, hold_out if params.detector.diffuses else 0)
 
