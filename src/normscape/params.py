@@ -92,7 +92,7 @@ class FeatureParams(Section):
     neighbourhood: Annotated[int, Field(ge=1, le=9)] = 1
     level_weights: Annotated[tuple[Positive, ...], Field(min_length=1)] | None = None
     dimensions: Annotated[int, Field(ge=8, le=2048)] = 256
-    whitening: Share = 0.25
+    whitening: Share = 0.1
     fit_tokens: Count = 60000
 
     @field_validator("neighbourhood")

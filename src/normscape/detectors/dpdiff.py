@@ -127,7 +127,7 @@ class DPDiff(nn.Module):
             return self.fuse(self.components(tokens, categories))
         # One image at a time, for the same bits whatever the batch.
         distances = [
-            self._settle(image, routes)[2]
+            self.local_bank.distance(*self._settle(image, routes))
             for image, routes in zip(tokens, categories.tolist(), strict=True)
         ]
         return torch.stack(distances).sqrt()
@@ -148,7 +148,7 @@ class DPDiff(nn.Module):
             ]
         )
 
-    def _settle(self, tokens: Tensor, categories: Sequence[int]) -> tuple[int, Tensor, Tensor]:
+    def _settle(self, tokens: Tensor, categories: Sequence[int]) -> tuple[Tensor, int, Tensor]:
         """The category whose prototypes explain an image best.
 
         Args:
@@ -156,17 +156,23 @@ class DPDiff(nn.Module):
             categories: To choose from.
 
         Returns:
-            The category, the tokens `(N, D)` in its space, and their squared distances `(N,)`.
+            What `LocalBank` takes: the tokens `(N, D)` in the category's space, the category, and
+            their ranks among its prototypes.
         """
-        found = []
+        best: tuple[float, tuple[Tensor, int, Tensor]] | None = None
         for category in categories:
             inside = self.spaces.enter(tokens, category)
-            found.append((category, inside, self.local_bank.distance(inside, category)))
-        return min(found, key=lambda option: option[2].mean().item())
+            ranks = self.local_bank.ranks(inside, category)
+            misfit = (ranks.amin(dim=1).mean() + inside.square().sum(dim=1).mean()).item()
+            if best is None or misfit < best[0]:
+                best = misfit, (inside, category, ranks)
+        if best is None:
+            raise ValueError("expected at least one category to compare an image with")
+        return best[1]
 
     def _components(self, outside: Tensor, categories: Sequence[int]) -> Tensor:
-        category, inside, _ = self._settle(outside, categories)
-        match = self.local_bank(inside, category)
+        inside, category, ranks = self._settle(outside, categories)
+        match = self.local_bank(inside, category, ranks)
         tokens = inside.unsqueeze(0)
         aggregate = match.aggregate.unsqueeze(0)
         embedding = image_embedding(outside.unsqueeze(0))

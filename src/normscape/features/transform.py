@@ -1,4 +1,4 @@
-"""From the maps of a backbone to tokens: pooled, standardised, balanced, whitened."""
+"""From the maps of a backbone to tokens: pooled, centred, balanced, whitened."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _SMALLEST_EIGENVALUE = 1e-6
 class TokenTransform(nn.Module):
     """Turns level maps into tokens `(B, N, D)` with N = grid² and D = dimensions.
 
-    Each level is average-pooled over a neighbourhood, resized to one grid, standardised channel by
-    channel with the statistics of the training tokens and weighted by √(w_l / C_l), so that no
-    level dominates by its channel count but by its weight. The concatenation is projected on its
-    principal components, each divided by λ^(whitening/2), and scaled so that a training token's
-    mean squared norm is D.
+    Each level is average-pooled over a neighbourhood, resized to one grid, centred, and scaled as
+    a whole with the statistics of the training tokens, so that its share of the variance is its
+    weight and not its number of channels. Within a level channels keep their proportions: those
+    that say little also vary little. The concatenation is projected on its principal components,
+    each divided by λ^(whitening/2), and scaled so that a training token's mean squared norm is D.
 
     All of this is linear in the maps, and pooling and resizing act on each channel alike: they
     commute with the projection, so each level is resized while it has fewer values.
@@ -229,12 +229,11 @@ def _moments(tokens: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _balance(variance: Tensor, channels: Sequence[int], weights: Sequence[float]) -> Tensor:
-    """√(w_l / C_l) / standard deviation for each channel; 0 for channels that never change."""
+    """√(w_l / total variance of the level) for each channel; 0 for levels that never change."""
     parts = []
     for part, weight in zip(torch.split(variance, list(channels)), weights, strict=True):
-        alive = part > _DEAD * part.max()
-        scale = (part * len(part) / weight).rsqrt()
-        parts.append(torch.where(alive, scale, torch.zeros_like(part)))
+        total = float(part.sum())
+        parts.append(torch.full_like(part, math.sqrt(weight / total) if total > _DEAD else 0.0))
     return torch.cat(parts)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 
-import ot
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -124,6 +123,8 @@ def transport_plan(cost: Tensor, regularisation: float, marginal: float) -> Tens
     Raises:
         NormscapeError: No mass is moved, or the plan is not finite.
     """
+    import ot  # 170 MiB that only fitting needs
+
     rows, columns = cost.shape
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

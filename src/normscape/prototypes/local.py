@@ -58,14 +58,15 @@ class LocalBank(nn.Module):
         self.temperature = temperature
         self._ends = torch.tensor(sizes).cumsum(0).tolist()
 
-    def forward(self, tokens: Tensor, category: int) -> LocalMatch:
+    def forward(self, tokens: Tensor, category: int, ranks: Tensor | None = None) -> LocalMatch:
         """Look `(M, D)` tokens up in a category; differentiable in the prototypes and the tokens.
 
         Args:
             tokens: In the space of the category.
             category: Whose prototypes are searched.
+            ranks: What `ranks` returned for them, if it is known already.
         """
-        index = self._nearest(tokens, category, self.neighbours)
+        index = self._nearest(tokens, category, self.neighbours, ranks)
         nearest = self.prototypes[index]
         distances = (tokens.unsqueeze(1) - nearest).square().mean(dim=2)
         # 1 - cos is half the squared distance between unit vectors, hence the factor 2.
@@ -74,26 +75,35 @@ class LocalBank(nn.Module):
         return LocalMatch(index, aggregate, distances[:, 0])
 
     @torch.no_grad()
-    def distance(self, tokens: Tensor, category: int) -> Tensor:
+    def distance(self, tokens: Tensor, category: int, ranks: Tensor | None = None) -> Tensor:
         """`LocalMatch.distance` alone, without the cost of the rest."""
-        nearest = self.prototypes[self._nearest(tokens, category, 1)[:, 0]]
+        nearest = self.prototypes[self._nearest(tokens, category, 1, ranks)[:, 0]]
         return (tokens - nearest).square().mean(dim=1)
 
     @torch.no_grad()
-    def _nearest(self, tokens: Tensor, category: int, count: int) -> Tensor:
-        """Indices `(M, count)`, nearest first.
+    def ranks(self, tokens: Tensor, category: int) -> Tensor:
+        """`|p|^2 - 2 x p` of `(M, D)` tokens and a category's prototypes: `(M, K_c)`.
 
-        Candidates are found in bfloat16 where the processor multiplies it natively, which is
-        several times faster, and then ranked in full precision.
+        In bfloat16 where the processor multiplies it natively, which is several times faster:
+        good enough to find candidates, not to tell the nearest of them.
         """
-        end = self._ends[category]
-        first = end - self.sizes[category]
-        ranks = coarse_ranks(tokens, self.prototypes[first:end])
-        some = min(count + _SPARE, end - first)
-        index = ranks.topk(some, largest=False, sorted=False).indices + first
+        return coarse_ranks(tokens, self.prototypes[self._rows(category)])
+
+    @torch.no_grad()
+    def _nearest(
+        self, tokens: Tensor, category: int, count: int, ranks: Tensor | None = None
+    ) -> Tensor:
+        """Indices `(M, count)`, nearest first in full precision."""
+        ranks = self.ranks(tokens, category) if ranks is None else ranks
+        some = min(count + _SPARE, ranks.shape[1])
+        found = ranks.topk(some, largest=False, sorted=False).indices
+        index = found + self._rows(category).start
         exact = (tokens.unsqueeze(1) - self.prototypes[index]).square().sum(dim=2)
         nearest: Tensor = index.gather(1, exact.topk(count, largest=False).indices)
         return nearest
+
+    def _rows(self, category: int) -> slice:
+        return slice(self._ends[category] - self.sizes[category], self._ends[category])
 
     @classmethod
     def fit(

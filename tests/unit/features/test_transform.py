@@ -45,8 +45,8 @@ def reference(whitening: float) -> Tensor:
     balanced = []
     for grid in grids:
         tokens = grid.flatten(2).transpose(1, 2).flatten(0, 1)
-        standard = (tokens - tokens.mean(0)) / tokens.std(0, correction=0)
-        balanced.append(standard / tokens.shape[1] ** 0.5)
+        centred = tokens - tokens.mean(0)
+        balanced.append(centred / centred.square().sum(1).mean().sqrt())
     x = torch.cat(balanced, dim=1)
     values, vectors = torch.linalg.eigh(x.T @ x / len(x))
     values, vectors = values.flip(0)[:12], vectors.flip(1)[:, :12]
@@ -176,3 +176,26 @@ def test_fewer_tokens_than_dimensions_stay_finite() -> None:
     one = [[level[:1] for level in next(batches())]]
     transform = TokenTransform.fit(one, params(fit_tokens=5, whitening=1.0), SHAPES)
     assert bool(transform(next(batches())).isfinite().all())
+
+
+def test_a_level_has_its_weight_of_the_variance_whatever_its_channels_and_their_units() -> None:
+    transform = fit(
+        level_weights=(3.0, 1.0, 2.0), whitening=0.0, dimensions=sum(shape[0] for shape in SHAPES)
+    )
+    shares = []
+    for level in range(3):
+        alone = [
+            [
+                maps if number == level else torch.zeros_like(maps)
+                for number, maps in enumerate(all_)
+            ]
+            for all_ in batches()
+        ]
+        tokens = torch.cat([transform(maps) for maps in alone]).flatten(0, 1)
+        shares.append(float((tokens - tokens.mean(0)).square().sum(1).mean()))
+    assert shares == pytest.approx([sum(shares) * share for share in (0.5, 1 / 6, 1 / 3)], rel=1e-2)
+
+
+def test_weights_must_be_one_a_level() -> None:
+    with pytest.raises(UsageError, match="one weight per level"):
+        fit(level_weights=(1.0, 2.0))
