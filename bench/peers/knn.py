@@ -1,7 +1,7 @@
 """The simplest peer: distance to the nearest of many training tokens, on the project's features.
 
-Tokens are the project's: three levels, pooled over 3 by 3, standardised by channel, each level
-weighted by 1/√C, projected on 128 principal components, here without whitening. A token's score
+Tokens are the project's: three levels, pooled over 3 by 3, each scaled to the same variance,
+projected on 128 principal components, here without whitening. A token's score
 is its Euclidean distance to the nearest of 40,000 training tokens that are drawn at random over all
 categories; maps and image scores are finished by the project's rule.
 """
@@ -28,13 +28,15 @@ from normscape.features.store import FeatureStore
 from normscape.features.transform import TokenTransform
 from normscape.files import write_json
 from normscape.params import FeatureParams, Params, load_params
+from normscape.prototypes.geometry import coarse_ranks
 
 LEVELS = (2, 3, 4)
 TOKENS = 40000
 _TRANSFORM = FeatureParams(
     grid=32, neighbourhood=3, dimensions=128, whitening=0.0, fit_tokens=40000
 )
-_QUERIES = 4096
+_QUERIES = 1024
+_REVISION = 2  # of what the code below computes
 
 
 def score_knn(
@@ -88,18 +90,18 @@ def settings() -> str:
         "features": backbone.identity.key,
         "transform": _TRANSFORM.model_dump(exclude_none=True),
         "maps": params.maps.model_dump(),
+        "revision": _REVISION,
     }
     return json.dumps(content, sort_keys=True)
 
 
 def nearest_distance(queries: Tensor, bank: Tensor) -> Tensor:
     """`(Q,)` Euclidean distances of `(Q, D)` queries to the nearest of `(M, D)` tokens."""
-    norms = bank.square().sum(dim=1)
-    found = [
-        torch.addmm(norms, part, bank.T, alpha=-2.0).amin(dim=1) + part.square().sum(dim=1)
-        for part in torch.split(queries, _QUERIES)
-    ]
-    return torch.cat(found).clamp(min=0.0).sqrt()
+    found = []
+    for part in torch.split(queries, _QUERIES):
+        nearest = bank[coarse_ranks(part, bank).argmin(dim=1)]
+        found.append((part - nearest).square().sum(dim=1))
+    return torch.cat(found).sqrt()
 
 
 def _params() -> Params:

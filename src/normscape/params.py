@@ -113,7 +113,7 @@ class PrototypeParams(Section):
     local_per_category: Count = 2048
     local_steps: Annotated[int, Field(ge=0)] = 4
     local_neighbours: Count = 4
-    routed_categories: Count = 3
+    routed_categories: Count = 2
     temperature: Positive = 0.1
     global_per_category: Count = 4
     global_neighbours: Count = 4
