@@ -10,7 +10,7 @@ PARALLEL = -n 2 --dist loadfile
 LOCK = uv --no-config pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--custom-compile-command 'make lock'
 
-.PHONY: help run test test-fast lint types data repro train score monitor monitor-ui server deploy worker bench-features bench-calibration bench-drift bench-parts bench-pipeline bench-peers-env bench-quick bench-peers bench-speed bench-scale bench-ablation bench-tables soak lock clean
+.PHONY: help run test test-fast lint types data repro train score monitor monitor-ui server deploy worker bench-features bench-calibration bench-drift bench-pipeline bench-peers-env bench-quick bench-peers bench-speed bench-scale bench-ablation bench-tables soak lock clean
 
 help: ## Show what there is
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -68,9 +68,6 @@ bench-calibration: .venv/.synced ## Realised false-positive rates in simulation
 
 bench-drift: .venv/.synced ## False alarms and power of the drift decision in simulation
 	@python -m bench.drift
-
-bench-parts: .venv/.synced ## What the parts of the detector's map are worth, after dvc repro
-	@python -m bench.parts
 
 soak: .venv/.synced ## Kill loops and races, ten rounds (about 20 minutes)
 	@for round in $$(seq 10); do pytest -q -k "kill or race or writers or two" || exit 1; done

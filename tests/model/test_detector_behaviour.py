@@ -80,8 +80,8 @@ def make(root: Path, counts: dict[str, int], **detector_params: object) -> Param
                 "features": {"grid": 16, "dimensions": 32, "fit_tokens": 4000},
                 "prototypes": {"local_per_category": 48, "local_steps": 5, "global_steps": 5},
                 "detector": {
-                    "steps": 60, "batch_tokens": 512, "width": 32, "blocks": 1,
-                    **detector_params,
+                    "prototype_share": 0.65, "steps": 60, "batch_tokens": 512, "width": 32,
+                    "blocks": 1, **detector_params,
                 },
                 "maps": {"size": 64, "smoothing": 1.0},
             }
