@@ -85,7 +85,7 @@ def ablation(raw: dict[str, Any]) -> list[str]:
     """Every row's means with their spread, and what choosing a row is worth elsewhere."""
     columns = {"image_auroc": "I-AUROC", "pixel_auroc": "P-AUROC", "aupro": "AUPRO"}
     rows = [
-        [name, *(f"{mean(row['means'][m]):.3f} ± {stdev(row['means'][m]):.3f}" for m in columns)]
+        [name, *(_with_spread(row["means"][metric]) for metric in columns)]
         for name, row in raw["rows"].items()
     ]
     chosen = [
@@ -93,10 +93,15 @@ def ablation(raw: dict[str, Any]) -> list[str]:
         for category, found in raw["selection"].items()
     ]
     return [
-        *table(["mean ± spread over seeds", *columns.values()], rows),
+        *table([f"mean ± spread over {raw['seeds']} seeds", *columns.values()], rows),
         "",
         *table(["category left out", "row best on the others", "its I-AUROC", "default"], chosen),
     ]
+
+
+def _with_spread(values: list[float]) -> str:
+    spread = f" ± {stdev(values):.3f}" if len(values) > 1 else ""
+    return f"{mean(values):.3f}{spread}"
 
 
 def _interval(found: dict[str, float]) -> str:

@@ -138,7 +138,7 @@ def test_scale_says_what_falls() -> None:
 def test_ablation_is_rendered() -> None:
     row = {"means": {metric: [0.8, 0.9] for metric in METRICS}}
     chosen = {"nut": {"row": "default", "image_auroc": 0.8, "default": 0.8}}
-    lines = render.ablation({"rows": {"default": row}, "selection": chosen})
+    lines = render.ablation({"rows": {"default": row}, "selection": chosen, "seeds": 2})
     assert lines[2].startswith("| default | 0.850 ± 0.071 |")
     assert lines[-1] == "| nut | default | 0.800 | 0.800 |"
 
