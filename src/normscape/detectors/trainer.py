@@ -32,6 +32,9 @@ _SCALE_STEPS = 8
 Report = Callable[[int, float], None]
 """Called after every step with the number of steps done and the loss."""
 
+Evaluated = Callable[[dict[str, float]], None]
+"""Called with the curve's entry of every evaluation; a resumed training begins with the earlier."""
+
 
 @dataclass
 class Progress:
@@ -42,7 +45,8 @@ class Progress:
         best_step: Steps after which the held-out loss was lowest.
         best_loss: That loss; None before the first evaluation or without held-out images.
         stale: Evaluations since then.
-        curve: One entry per evaluation: step, train losses (means since the last), held-out loss.
+        curve: One entry per evaluation: step, train losses (means since the last), learning rate
+            of that step, held-out loss.
         sums: Of the train losses since the last evaluation.
     """
 
@@ -99,7 +103,7 @@ class Trainer:
         self._best: dict[str, Tensor] = {}
         self._progress = Progress()
 
-    def run(self, report: Report) -> Progress:
+    def run(self, report: Report, evaluated: Evaluated) -> Progress:
         """Train to the end, from the last checkpoint if there is one.
 
         Returns:
@@ -109,12 +113,15 @@ class Trainer:
         if not self._resume():
             self._fit_scale()
         settings, progress = self._params.detector, self._progress
+        for entry in progress.curve:
+            evaluated(entry)
         saved = time.monotonic()
         while progress.step < settings.steps and progress.stale < settings.patience:
             loss = self._step(progress.step)
             progress.step += 1
             if progress.step % _EVALUATE_EVERY == 0 or progress.step == settings.steps:
                 self._evaluate()
+                evaluated(progress.curve[-1])
             report(progress.step, loss)
             if time.monotonic() - saved >= settings.checkpoint_seconds:
                 self._save()
@@ -173,6 +180,7 @@ class Trainer:
         names = ("loss", "diffusion", "local", "transport")
         entry: dict[str, float] = {"step": progress.step}
         entry |= {n: total / steps for n, total in zip(names, progress.sums, strict=True)}
+        entry["learning_rate"] = self._rate(progress.step - 1)
         progress.sums = [0.0] * len(names)
         if self._held_out:
             loss = entry["held_out"] = self._held_out_loss()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from pathlib import Path
 
 import pandas as pd
 import torch
@@ -25,9 +26,10 @@ from normscape.progress import progress_bar
 from normscape.prototypes.artifact import Prototypes
 from normscape.prototypes.sample import TokenSample, sample_tokens
 from normscape.prototypes.training import TrainingImages, stream_tokens, training_images
+from normscape.stages.curves import training_curves
 
 _NORMALISATION_IMAGES = 64
-_CHECKPOINT_FORMAT = 1
+_CHECKPOINT_FORMAT = 2
 
 
 def run(params: Params) -> None:
@@ -59,7 +61,14 @@ def run(params: Params) -> None:
     checkpoints = Checkpoints(params.state / "checkpoints", key)
     checkpoints.prune()
     model, progress = train(
-        params, prototypes, learn, held_out, store, checkpoints=checkpoints, device=device
+        params,
+        prototypes,
+        learn,
+        held_out,
+        store,
+        checkpoints=checkpoints,
+        device=device,
+        curves=params.state / "dvclive" / "detector",
     )
     with atomic_folder(params.artifacts / "detector") as folder:
         model.save(folder)
@@ -76,8 +85,9 @@ def train(
     *,
     checkpoints: Checkpoints,
     device: torch.device,
+    curves: Path | None = None,
 ) -> tuple[InspectionModel, Progress]:
-    """Train on cached features and put the model together.
+    """Train on cached features and put the model together; write its curves if a folder is given.
 
     Where the map is made of the prototype distance alone, there is nothing to train.
     """
@@ -107,8 +117,11 @@ def train(
     trainer = Trainer(
         detector, sample(learn), sample(held_out) if len(held_out) else None, params, checkpoints
     )
-    with progress_bar("train", params.detector.steps, True) as report:
-        progress = trainer.run(lambda step, loss: report(step, f"loss {loss:.4f}"))
+    with (
+        training_curves(curves) as evaluated,
+        progress_bar("train", params.detector.steps, True) as report,
+    ):
+        progress = trainer.run(lambda step, loss: report(step, f"loss {loss:.4f}"), evaluated)
     normals = (held_out if len(held_out) else learn).hashes
     _normalise(model, store, normals, device)
     return model.eval(), progress

@@ -1,5 +1,6 @@
 """Training: it learns, it stops, and an interruption changes nothing."""
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import torch
 from normscape.detectors.batches import BatchSource
 from normscape.detectors.checkpoint import Checkpoints
 from normscape.detectors.trainer import Trainer
+from normscape.stages.curves import training_curves
 from normscape.stages.detector import build
 
 
@@ -24,14 +26,18 @@ def silent(step: int, loss: float) -> None:
     pass
 
 
+def unwatched(entry: dict[str, float]) -> None:
+    pass
+
+
 def changed(params, **detector):
     return params.model_copy(update={"detector": params.detector.model_copy(update=detector)})
 
 
-def train(tmp_path: Path, prototypes, params, data, *, report=silent, key="k"):
+def train(tmp_path: Path, prototypes, params, data, *, report=silent, evaluated=unwatched, key="k"):
     detector = build(params, prototypes)
     checkpoints = Checkpoints(tmp_path, key)
-    progress = Trainer(detector, *data, params, checkpoints).run(report)
+    progress = Trainer(detector, *data, params, checkpoints).run(report, evaluated)
     return detector.state_dict(), progress
 
 
@@ -76,6 +82,44 @@ def test_an_interruption_changes_nothing(tmp_path, prototypes, params, data, at)
     assert seen[0] == at + 1
     assert progress == expected
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+
+
+def test_every_evaluation_is_told_once_also_after_an_interruption(
+    tmp_path, prototypes, params, data
+):
+    often = changed(params, steps=60, checkpoint_seconds=1e-9)
+
+    def interrupt(step: int, loss: float) -> None:
+        if step == 52:  # checkpointed: up to 51, with two evaluations
+            raise InterruptedTrainingError
+
+    before: list[dict[str, float]] = []
+    with pytest.raises(InterruptedTrainingError):
+        train(tmp_path, prototypes, often, data, report=interrupt, evaluated=before.append)
+    assert [entry["step"] for entry in before] == [25, 50]
+    told: list[dict[str, float]] = []
+    _, progress = train(tmp_path, prototypes, often, data, evaluated=told.append)
+    assert told == progress.curve
+    assert told[:2] == before
+    assert [entry["step"] for entry in told] == [25, 50, 60]
+    rates = [entry["learning_rate"] for entry in told]
+    assert 0 < rates[2] < rates[1] < rates[0] < often.detector.learning_rate
+
+
+@pytest.mark.parametrize("repository", [False, True])
+def test_watched_or_not_the_training_is_the_same(
+    tmp_path, prototypes, params, data, *, monkeypatch, capsys, repository
+):
+    monkeypatch.chdir(tmp_path)
+    if repository:
+        subprocess.run(["git", "init", "-q"], check=True)
+    with training_curves(tmp_path / "curves") as evaluated:
+        watched, progress = train(tmp_path, prototypes, params, data, evaluated=evaluated, key="a")
+    unseen, expected = train(tmp_path, prototypes, params, data, key="b")
+    assert progress == expected
+    assert all(torch.equal(watched[name], unseen[name]) for name in watched)
+    assert ("warning: no training curves" in capsys.readouterr().err) == repository
+    assert (tmp_path / "curves/plots/metrics/held_out.tsv").exists() != repository
 
 
 def test_stops_early_with_the_best_tensors(tmp_path, prototypes, params, data):
