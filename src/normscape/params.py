@@ -162,7 +162,7 @@ class CalibrateParams(Section):
 
     target_fpr: Probability = 0.05
     scale_strength: Annotated[float, Field(ge=0)] = 10.0
-    pool_strength: Annotated[float, Field(ge=0)] = 50.0
+    pool_strength: Annotated[float, Field(ge=0)] = 10.0
 
 
 class EvaluateParams(Section):
