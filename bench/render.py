@@ -27,8 +27,9 @@ def peers(raw: dict[str, Any]) -> list[str]:
     """Means over categories with their spread over seeds, and differences with intervals."""
     columns = {"image_auroc": "I-AUROC", "pixel_auroc": "P-AUROC", "aupro": "AUPRO"}
     rows = []
-    for method, spread in raw["spread"].items():
-        cells = [f"{raw[method]['mean'][m]:.3f} ± {spread[m]:.3f}" for m in columns]
+    for method in (name for name in _NAMES if name in raw):
+        mean_of, spread = raw[method]["mean"], raw["spread"].get(method)
+        cells = [f"{mean_of[m]:.3f}" + (f" ± {spread[m]:.3f}" if spread else "") for m in columns]
         gap = raw["differences"].get(method)
         rows.append([_NAMES[method], *cells, _interval(gap) if gap else ""])
     head = ["mean ± spread over seeds", *columns.values(), "I-AUROC points behind [95 %]"]
@@ -51,15 +52,16 @@ def speed(raw: dict[str, Any]) -> list[str]:
 
 def scale(raw: dict[str, Any]) -> list[str]:
     """Mean image AUROC by the number of categories, the fall, and the time of training."""
-    sizes = list(raw["unseen"]["image_auroc"])
+    sizes = sorted(raw["unseen"]["image_auroc"], key=int)
     rows = [
         [
             f"Normscape, {title} data",
-            *(f"{mean(found):.3f}" for found in raw[title]["image_auroc"].values()),
+            *(f"{mean(raw[title]['image_auroc'][size]):.3f}" for size in sizes),
             _interval(raw[title]["fall"]),
             f"{mean(raw[title]['category_accuracy']):.3f}",
         ]
         for title in ("unseen", "tuning")
+        if title in raw
     ]
     rows += [
         [
@@ -77,7 +79,7 @@ def scale(raw: dict[str, Any]) -> list[str]:
         "",
         f"Training on {sizes[-1]} categories: features {seconds['features']:.0f} s, prototypes "
         f"{seconds['prototypes']:.0f} s, detector {seconds['detector']:.0f} s on "
-        f"{seconds['threads']} threads; the model has {seconds['model_mib']} MiB.",
+        f"{seconds['threads']} thread(s); the model has {seconds['model_mib']} MiB.",
     ]
 
 
