@@ -30,7 +30,7 @@ from bench.record import Claim, write_result
 from bench.scorer import BATCH, Pixels, batch, prepared, score
 from normscape.backbones.runtime import available_cores
 
-DATA_SEED = 0
+DATA_SEED = 1
 IMAGES, MEMORY_IMAGES = 256, 64
 ROUNDS = 7
 
