@@ -18,7 +18,7 @@ help: ## Show what there is
 .venv/.synced: requirements.lock requirements-dev.lock pyproject.toml scripts/bootstrap.sh
 	@scripts/bootstrap.sh
 
-run: .venv/.synced ## The whole loop on the demo data, in a scratch clone (about 8 minutes on 2 cores)
+run: .venv/.synced ## The whole loop on the demo data, in a scratch clone (about 5 minutes on 2 cores)
 	@python -m flows.tour
 
 test: .venv/.synced ## All tests, under 10 minutes
