@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 from pathlib import Path
 
 import numpy as np
@@ -64,12 +63,15 @@ def memory(model: Path, path: Path) -> dict[str, float]:
     scorer, _ = prepared(model)
     for first in range(0, len(pixels), BATCH):
         score(scorer, batch(np.array(pixels[first : first + BATCH])))
-    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return {
-        "now": round(pages * resource.getpagesize() / 2**30, 3),
-        "peak": round(peak / 2**20, 3),
-    }
+    # Not getrusage: its peak begins with that of the process that started this one.
+    return {"now": _status("VmRSS"), "peak": _status("VmHWM")}
+
+
+def _status(name: str) -> float:
+    """GiB of a line of this process's status."""
+    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    value = next(line for line in lines if line.startswith(f"{name}:")).split()[1]
+    return round(int(value) / 2**20, 3)
 
 
 if __name__ == "__main__":
