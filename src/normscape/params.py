@@ -92,7 +92,7 @@ class FeatureParams(Section):
     neighbourhood: Annotated[int, Field(ge=1, le=9)] = 1
     level_weights: Annotated[tuple[Positive, ...], Field(min_length=1)] | None = None
     dimensions: Annotated[int, Field(ge=8, le=2048)] = 256
-    whitening: Share = 0.1
+    whitening: Share = 0.0
     fit_tokens: Count = 60000
 
     @field_validator("neighbourhood")
@@ -110,10 +110,11 @@ class PrototypeParams(Section):
     sample_tokens: Annotated[int, Field(ge=1000)] = 1000000
     norm_power: Share = 0.5
     hold_out_percent: Annotated[int, Field(ge=1, le=50)] = 10
-    local_per_category: Count = 2048
+    local_per_category: Count = 4096
     local_steps: Annotated[int, Field(ge=0)] = 4
     local_neighbours: Count = 4
     routed_categories: Count = 2
+    route_margin: Annotated[float, Field(ge=1)] = 1.5
     temperature: Positive = 0.1
     global_per_category: Count = 4
     global_neighbours: Count = 4
