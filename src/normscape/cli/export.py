@@ -12,6 +12,7 @@ from normscape.cli.options import DEFAULT_PARAMS, AsJson, ParamsFile, print_json
 
 
 def export(
+    *,
     name: Annotated[str, typer.Argument(help="A version or an alias.")],
     out: Annotated[Path, typer.Option("--out", help="The folder to make; it must not exist.")],
     kind: Annotated[

@@ -138,7 +138,9 @@ def parity_images(params: Params, folder: Path | None, known: Sequence[str]) -> 
         paths, where = _test_images(params, count, known), f"{params.data} has test images"
     else:
         every = sorted(path for path in folder.rglob("*") if is_image_name(path.name))
-        paths = [every[row] for row in np.linspace(0, len(every) - 1, min(count, len(every)), dtype=int)]
+        paths = [
+            every[row] for row in np.linspace(0, len(every) - 1, min(count, len(every)), dtype=int)
+        ]
         where = f"{folder} has images"
     if len(paths) < MIN_IMAGES:
         raise UsageError(

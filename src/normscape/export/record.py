@@ -9,7 +9,7 @@ import re
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal, cast, get_args
+from typing import Any, Literal, get_args
 
 from normscape.errors import NormscapeError, UsageError
 from normscape.files import read_json, sha256_file, write_json
@@ -121,7 +121,7 @@ def check_format(name: str) -> FormatName:
     """
     if name not in FORMATS:
         raise UsageError(f"unknown format '{name}'; expected one of {', '.join(FORMATS)}")
-    return cast("FormatName", name)
+    return name
 
 
 def _verify(folder: Path, name: str, expected: str) -> None:

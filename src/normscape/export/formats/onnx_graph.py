@@ -59,9 +59,7 @@ def load(folder: Path, record: Record) -> Runner:
         import onnxruntime
     except ImportError as error:
         raise _missing(error) from None
-    session = onnxruntime.InferenceSession(
-        folder / _GRAPH, providers=["CPUExecutionProvider"]
-    )
+    session = onnxruntime.InferenceSession(folder / _GRAPH, providers=["CPUExecutionProvider"])
 
     def run(pixels: NDArray[np.float32], declared: NDArray[np.int64]) -> Answers:
         found: list[Any] = session.run(list(OUTPUTS), {"pixels": pixels, "declared": declared})

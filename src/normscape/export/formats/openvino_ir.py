@@ -1,8 +1,8 @@
 """`backbone.xml` and `detector.xml`: OpenVINO's format, in the precision of the thresholds.
 
-Two models, because one has one precision: compiled together in bfloat16, scores moved by a seventh
-of a standard deviation (docs/export.md), and marks that keep single nodes in float32 do not survive
-being written. The backbone is the very network that the project's own scorer runs.
+Two models, because a compiled model has one precision, marks that keep single nodes in float32 are
+lost when it is written, and the detector in bfloat16 gives other scores. The backbone is the very
+network that the project's own scorer runs.
 """
 
 from __future__ import annotations
@@ -55,26 +55,31 @@ def load(folder: Path, record: Record) -> Runner:
     Raises:
         NormscapeError: The CPU lacks the precision of the thresholds.
     """
-    half = record.precision["backbone"]
-    if half == "bf16" and not cpu_has_bf16():
+    arithmetic = record.precision["backbone"]
+    if arithmetic == "bf16" and not cpu_has_bf16():
         raise NormscapeError(
             f"{folder}: the thresholds hold for OpenVINO in bf16, which this CPU does not compute "
             "in; use another machine, or recalibrate for this one and export again"
         )
-    return _Runner(folder, half)
+    return open_models(folder, arithmetic)
+
+
+def open_models(folder: Path, arithmetic: str) -> Runner:
+    """Compile both models, the backbone in `arithmetic`: bf16 or fp32."""
+    return _Runner(folder, arithmetic)
 
 
 class _Runner:
-    def __init__(self, folder: Path, half: str) -> None:
+    def __init__(self, folder: Path, arithmetic: str) -> None:
         core = openvino().Core()
         backbone = core.read_model(folder / _BACKBONE)
         detector = core.read_model(folder / _DETECTOR)
-        # Half the time of a batch of any size: OpenVINO plans memory and kernels ahead.
+        # Faster than with a free batch: OpenVINO plans memory and kernels ahead.
         _, *pixels = backbone.inputs[0].partial_shape
         backbone.reshape({0: [1, *pixels]})
         shapes = [tuple(output.shape)[1:] for output in backbone.outputs]
         detector.reshape(_inputs(shapes, 1))
-        self._backbone = _Queue(compile_model(backbone, half))
+        self._backbone = _Queue(compile_model(backbone, arithmetic))
         self._detector = _Queue(compile_model(detector, "fp32"))
         self._lock = Lock()
 
