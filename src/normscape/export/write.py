@@ -9,6 +9,7 @@ from pathlib import Path
 from normscape.backbones import RESIZE_RULE, BackboneIdentity
 from normscape.backbones.load import convert_network, load_network
 from normscape.calibration.calibrator import Calibration
+from normscape.detectors.model import InspectionModel
 from normscape.errors import NormscapeError, UsageError
 from normscape.export.exported import Exported
 from normscape.export.formats.base import Parts, format_of
@@ -57,7 +58,8 @@ def export_bundle(
         identity,
         partial(load_network, identity, root=params.root, cache=cache),
         partial(convert_network, identity, root=params.root, cache=cache),
-        DetectorGraph(bundle.model, bundle.calibration).eval(),
+        # Not the scorer's own: it is on the scorer's device.
+        DetectorGraph(InspectionModel.load(bundle.folder), bundle.calibration).eval(),
     )
     with atomic_folder(out) as folder:
         form.write(folder, parts)

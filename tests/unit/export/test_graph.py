@@ -104,5 +104,5 @@ def test_the_declared_category_chooses_p_value_threshold_and_decision() -> None:
 
 def test_a_model_that_diffuses_is_refused() -> None:
     built = model(share=0.5)
-    with pytest.raises(NormscapeError, match="prototype_share 0.5"):
+    with pytest.raises(NormscapeError, match=r"prototype_share 0\.5"):
         graph_of(built)
