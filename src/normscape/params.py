@@ -204,6 +204,14 @@ class ScoreParams(Section):
     category_alpha: Probability = 0.01
 
 
+class ExportParams(Section):
+    """How far an exported model may be from the bundle; units are in docs/export.md."""
+
+    images: Annotated[int, Field(ge=8)] = 64
+    score_tolerance: Positive = 0.01
+    map_tolerance: Positive = 0.05
+
+
 class MonitorParams(Section):
     """Drift decisions per category."""
 
@@ -255,6 +263,7 @@ class Params(Section):
     gate: GateParams = GateParams()
     registry: RegistryParams = RegistryParams()
     score: ScoreParams = ScoreParams()
+    export: ExportParams = ExportParams()
     monitor: MonitorParams = MonitorParams()
     train: TrainParams = TrainParams()
     review: ReviewParams = ReviewParams()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from normscape.cli.export import export
 from normscape.cli.options import DEFAULT_PARAMS, AsJson, ParamsFile, print_json
 from normscape.errors import GateError, NormscapeError
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 models_app = typer.Typer(
     no_args_is_help=True, help="Versions of the model: list, compare, promote, roll back."
 )
+
+models_app.command()(export)
 
 Reason = Annotated[str, typer.Option("--reason", help="Why, for the audit log.")]
 AllowDirty = Annotated[
