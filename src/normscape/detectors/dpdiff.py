@@ -13,7 +13,6 @@ from torch.nn import functional
 from normscape.diffusion.denoiser import Condition, Denoiser
 from normscape.diffusion.sampler import reconstruct
 from normscape.diffusion.schedule import Schedule
-from normscape.prototypes.geometry import expand_norm
 from normscape.prototypes.global_bank import GlobalBank
 from normscape.prototypes.local import LocalBank
 from normscape.prototypes.sample import image_embedding
@@ -138,13 +137,13 @@ class DPDiff(nn.Module):
         for image, routes in zip(tokens, categories.tolist(), strict=True):
             inside, category, ranks = self._settle(image, routes)
             nearest = self.local_bank.nearest(inside, category, ranks)
-            scores.append(self._distances(inside, nearest))
+            scores.append(self.spaces.differences(inside, nearest))
         return torch.stack(scores)
 
     def components(self, tokens: Tensor, categories: Tensor) -> Tensor:
-        """The two distances of `_distances` and the reconstruction error: `(B, N, 3)`.
+        """The two `differences` from the prototypes and the reconstruction error: `(B, N, 3)`.
 
-        The distances see how unusual a token is, the error `1 - cos(x̂, x)` in which direction.
+        The differences see how unusual a token is, the error `1 - cos(x̂, x)` in which direction.
 
         Images are handled one at a time: matrix products of one shape give the same bits, and a
         similarity matrix of one image stays in the cache.
@@ -155,18 +154,6 @@ class DPDiff(nn.Module):
                 for image, routes in zip(tokens, categories.tolist(), strict=True)
             ]
         )
-
-    def _distances(self, tokens: Tensor, nearest: Tensor) -> Tensor:
-        """Root mean square differences `(N, 2)` of tokens and their nearest prototypes `(N, D)`.
-
-        The first in the space of the category, where lengths are compressed and a faint token in
-        an unusual direction counts. The second with the lengths as they were: where an image
-        differs much, and how far that reaches.
-        """
-        power = self.spaces.norm_power
-        plain = expand_norm(tokens, power) - expand_norm(nearest, power)
-        both = torch.stack([tokens - nearest, plain], dim=1)
-        return both.square().mean(dim=2).sqrt()
 
     def _settle(self, tokens: Tensor, categories: Sequence[int]) -> tuple[Tensor, int, Tensor]:
         """The category whose prototypes explain an image best.
@@ -213,7 +200,7 @@ class DPDiff(nn.Module):
             error = error + 1.0 - functional.cosine_similarity(estimate, tokens, dim=-1)[0]
         error = error / len(self.noise)
         nearest = self.local_bank.prototypes[match.index[:, 0]].float()
-        return torch.cat([self._distances(inside, nearest), error.unsqueeze(1)], dim=1)
+        return torch.cat([self.spaces.differences(inside, nearest), error.unsqueeze(1)], dim=1)
 
     def denoise(self, noisy: Tensor, time: Tensor, condition: Condition) -> Tensor:
         """What `Denoiser.forward` returns.

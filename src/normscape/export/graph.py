@@ -79,7 +79,7 @@ class TokenGraph(nn.Module):
 
 
 class BankGraph(nn.Module):
-    """`LocalBank` for several categories of several images at once, in full precision.
+    """`LocalBank` for several categories of several images at once, ranked in full precision.
 
     The prototypes stay as they are, one category after the other. Memory grows with the batch and
     with the largest category, `(B, m, K, D)`, and not with the number of categories.
@@ -94,19 +94,23 @@ class BankGraph(nn.Module):
     def __init__(self, bank: LocalBank) -> None:
         super().__init__()
         sizes = torch.tensor(bank.sizes)
-        prototypes = bank.prototypes.detach()
+        prototypes = bank.prototypes.detach().float()
         self.register_buffer("prototypes", prototypes)
         self.register_buffer("lengths", prototypes.square().sum(dim=1))
         self.register_buffer("starts", sizes.cumsum(0) - sizes)
         self.register_buffer("sizes", sizes)
         self.register_buffer("places", torch.arange(max(bank.sizes)))
 
-    def forward(self, inside: Tensor, categories: Tensor) -> Tensor:
-        """Squared distances `(B, m, N)` of tokens to the nearest prototype of their category.
+    def forward(self, inside: Tensor, categories: Tensor) -> tuple[Tensor, Tensor]:
+        """The nearest prototype of each token in each of its image's categories.
 
         Args:
             inside: `(B, m, N, D)` in the spaces of the categories.
             categories: `(B, m)`.
+
+        Returns:
+            The mean squared distance of an image to a category `(B, m)`, and the rows of the
+            nearest prototypes `(B, m, N)`.
         """
         beyond = self.places >= self.sizes[categories].unsqueeze(-1)
         rows = (self.starts[categories].unsqueeze(-1) + self.places).clamp_max(
@@ -115,7 +119,9 @@ class BankGraph(nn.Module):
         lengths = self.lengths[rows].masked_fill(beyond, _FAR)
         near = self.prototypes[rows].transpose(2, 3)
         ranks = lengths.unsqueeze(2) - 2.0 * (inside @ near)
-        return (ranks.amin(dim=3) + inside.square().sum(dim=3)).clamp_min(0.0)
+        lowest, place = ranks.min(dim=3)
+        misfit = (lowest + inside.square().sum(dim=3)).mean(dim=2)
+        return misfit, self.starts[categories].unsqueeze(-1) + place
 
 
 class DetectorGraph(nn.Module):
@@ -147,7 +153,7 @@ class DetectorGraph(nn.Module):
         self.tables = CalibrationTables(calibration, model.categories)
         self.maps = model.maps
         self.routed = min(model.routed_categories, len(model.categories))
-        self.dimensions = config.dimensions
+        self.margin = model.route_margin
         each = torch.eye(config.tokens).unsqueeze(0)
         self.register_buffer("pooling", pool_regions(each, region_of_tokens(config.tokens))[0])
 
@@ -170,10 +176,12 @@ class DetectorGraph(nn.Module):
         tokens = self.tokens(maps)
         categories, distances = self.head.classify(self._embedding(tokens), self.routed)
         inside = self.spaces.enter(tokens.unsqueeze(1), categories)
-        squared = self.bank(inside, categories)
-        best = squared.mean(dim=2).argmin(dim=1)
-        chosen = squared.gather(1, best.view(-1, 1, 1).expand(-1, 1, squared.shape[2]))[:, 0]
-        pixels, score = finish_maps((chosen / self.dimensions).sqrt(), self.maps)
+        misfit, rows = self.bank(inside, categories)
+        asked = distances <= self.margin * distances[:, :1]
+        best = misfit.masked_fill(~asked, _FAR).argmin(dim=1)
+        nearest = self.bank.prototypes[_chosen(rows, best)]
+        differences = self.spaces.differences(_chosen(inside, best), nearest)
+        pixels, score = finish_maps(differences, self.maps)
         predicted, distance = categories[:, 0], distances[:, 0]
         used = torch.where(declared >= 0, declared, predicted)
         threshold = self.tables.thresholds[used]
@@ -212,6 +220,12 @@ class ScorerGraph(nn.Module):
         """Judge `(B, 3, S, S)` float32 pixels in [0, 1]; see `DetectorGraph.forward`."""
         judged: tuple[Tensor, ...] = self.detector(self.network(pixels), declared)
         return judged
+
+
+def _chosen(values: Tensor, best: Tensor) -> Tensor:
+    """`(B, ...)`: of `values (B, m, ...)` the `best (B,)` one of each image."""
+    index = best.view(-1, *[1] * (values.dim() - 1)).expand(-1, 1, *values.shape[2:])
+    return values.gather(1, index)[:, 0]
 
 
 def _operators(shape: LevelShape, grid: int, neighbourhood: int) -> tuple[Tensor, Tensor]:

@@ -48,8 +48,9 @@ def model(
     names = [f"part-{number}" for number in range(count)]
     maps = MapParams(size=32, smoothing=1.0)
     return InspectionModel(
-        tokens, detector, head, categories=names, maps=maps, routed_categories=2
-    ).eval()
+        tokens, detector, head, categories=names, maps=maps, routed_categories=2,
+        route_margin=100.0,
+    ).eval()  # fmt: skip
 
 
 def calibration(names: tuple[str, ...], images: int = 12) -> Calibration:

@@ -60,16 +60,19 @@ def test_an_image_goes_to_the_better_of_two_close_categories() -> None:
         tokens = built.tokens(maps)
         embedding = graph._embedding(tokens)[0]
         # Both categories are as near as can be; the second one's prototypes explain it.
-        built.head.means.copy_(embedding + torch.tensor([[1e-4], [1.1e-4]]))
+        centre = embedding @ built.head.whitening
+        built.head.centres.copy_(centre + torch.tensor([[1e-4], [1.1e-4]]))
         built.head.scale.fill_(1.0)
         inside = built.detector.spaces.enter(tokens[0], 1)
         built.detector.local_bank.prototypes.data[5:] = inside[:9] + 0.1 * torch.randn(9, 8)
+        built.detector.freeze()
     expected, found = built(maps), judged(graph_of(built), maps)
     assert found["category"].item() == expected.category.item() == 0
     torch.testing.assert_close(found["map"], expected.map, rtol=1e-3, atol=1e-4)
     first_only = model((5, 9))
     first_only.load_state_dict(built.state_dict())
-    first_only.routed_categories = 1
+    first_only.detector.freeze()
+    first_only.route_margin = 1.0
     assert not torch.allclose(found["map"], judged(graph_of(first_only), maps)["map"], atol=1e-2)
 
 
