@@ -42,9 +42,7 @@ class Refused:
     category: float
 
 
-def simulate(
-    images: int, noise: float, loss: float, *, repetitions: int, seed: int = 0
-) -> Refused:
+def simulate(images: int, noise: float, loss: float, *, repetitions: int, seed: int = 0) -> Refused:
     """Gate `repetitions` challengers whose true AUROC is lower by `loss`."""
     params = GateParams()
     generator = np.random.default_rng(seed)

@@ -46,8 +46,6 @@ def write_parts(folder: Path, categories: Sequence[str], size: int = 2000) -> No
     figures = {"image_auroc": 0.9}
     tested = figures | {"images": {"normal": 5, "anomalous": 5}}
     metrics = dict.fromkeys(("mean", "worst", "pooled"), figures)
-    write_json(
-        folder / "metrics.json", metrics | {"categories": dict.fromkeys(categories, tested)}
-    )
+    write_json(folder / "metrics.json", metrics | {"categories": dict.fromkeys(categories, tested)})
     reference = pd.DataFrame({"category": list(categories), "score": 1.0})
     reference.to_parquet(folder / "reference.parquet", index=False)

@@ -25,8 +25,7 @@ def test_weighted_auroc_is_that_of_the_repeated_scores() -> None:
 def slow_bootstrap(
     labels: np.ndarray,
     names: np.ndarray,
-    first: np.ndarray,
-    second: np.ndarray,
+    models: tuple[np.ndarray, np.ndarray],
     resamples: int,
     seed: int,
 ) -> tuple[float, float]:
@@ -44,7 +43,7 @@ def slow_bootstrap(
             drawn = np.concatenate(
                 [np.repeat(part, count[sample]) for part, count in zip(places, counts, strict=True)]
             )
-            one, two = (roc_auc_score(labels[drawn], scores[drawn]) for scores in (first, second))
+            one, two = (roc_auc_score(labels[drawn], scores[drawn]) for scores in models)
             values.append(one - two)
         by_category.append(values)
     low, high = np.percentile(np.mean(by_category, axis=0), [2.5, 97.5])
@@ -63,7 +62,7 @@ def test_the_interval_of_the_mean_agrees_with_the_slow_reference() -> None:
     first, second = (random.normal(size=len(labels)) + gain * labels for gain in (1.5, 0.5))
     found = average(paired_auroc(labels, names, first, second, resamples=100, seed=5).values())
     low, high = found.interval(0.95)
-    assert (low, high) == pytest.approx(slow_bootstrap(labels, names, first, second, 100, 5))
+    assert (low, high) == pytest.approx(slow_bootstrap(labels, names, (first, second), 100, 5))
     means = [
         np.mean([roc_auc_score(labels[names == name], scores[names == name]) for name in "ab"])
         for scores in (first, second)

@@ -85,7 +85,7 @@ def test_other_images_are_refused() -> None:
     renamed.loc[3, "path"] = "another.png"
     with pytest.raises(UsageError, match="not the same"):
         compare_scores(scores(), renamed, 0.95)
-    with pytest.raises(UsageError, match="lack localisation.*dvc repro"):
+    with pytest.raises(UsageError, match=r"lack localisation.*dvc repro"):
         compare_scores(scores().drop(columns="localisation"), scores(), 0.95)
 
 
@@ -106,7 +106,9 @@ def test_the_exact_interval_excludes_equality_where_mcnemar_does(first: int, sec
     assert (low > 0 or high < 0) == (test.pvalue < 0.05)
     limits = test.proportion_ci(0.95, method="exact")
     apart = (first + second) / 100
-    assert (low, high) == pytest.approx(((2 * limits.low - 1) * apart, (2 * limits.high - 1) * apart))
+    assert (low, high) == pytest.approx(
+        ((2 * limits.low - 1) * apart, (2 * limits.high - 1) * apart)
+    )
 
 
 def test_models_that_never_disagree_are_equal() -> None:

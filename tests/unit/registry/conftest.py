@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from normscape.files import write_json
-from tests.unit.bundles import write_parts
 from normscape.registry.bundle import seal
 from normscape.registry.contract import Registry
 from normscape.registry.gate import Check, GateDecision
 from normscape.registry.store import LocalRegistry
+from tests.unit.bundles import write_parts
 
 MakeBundle = Callable[..., Path]
 
