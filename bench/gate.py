@@ -1,6 +1,6 @@
 """How often the gate's rule refuses an equal model, and how often a worse one, in simulation.
 
-    make bench-gate         # prints the table of docs/gate.md; a minute
+    make bench-gate         # prints the table of docs/gate.md; some minutes
 
 Champion and challenger score the same images: how hard an image is is common to both, and each adds
 noise of its own. `noise` is its standard deviation where the images' is 1; two seeds of one model

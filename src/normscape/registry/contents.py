@@ -149,4 +149,5 @@ def _limit(path: Path, size: int) -> None:
 
 
 def _wrong(path: Path, why: str) -> BundleError:
-    return BundleError(f"{path} does not hold what its name says: {why}; use another version")
+    told = " ".join(why.split())  # what libraries report may have lines
+    return BundleError(f"{path} does not hold what its name says: {told}; use another version")
