@@ -7,8 +7,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from normscape.evaluation.paired import Contrast, Contrasts, PairedScores, compare_scores
 from normscape.params import GateParams
@@ -151,17 +149,15 @@ def table(seed: int, shift: float, images: int = 40) -> pd.DataFrame:
     return frame.assign(flagged_declared=pd.array(score > 1.3, dtype="boolean"))
 
 
-@given(st.integers(0, 10_000))
-@settings(max_examples=20, deadline=None)
+@pytest.mark.parametrize("seed", range(10))
 def test_two_equal_models_pass_each_other(seed: int) -> None:
-    found = compare_scores(table(seed, 0.0), table(seed + 1, 0.0), PARAMS.confidence)
-    assert judged(found).passed
+    one, two = table(seed, 0.0, images=80), table(seed + 100, 0.0, images=80)
+    assert judged(compare_scores(one, two, PARAMS.confidence)).passed
 
 
-@given(st.integers(0, 10_000))
-@settings(max_examples=20, deadline=None)
+@pytest.mark.parametrize("seed", range(10))
 def test_a_clearly_worse_model_never_passes_and_its_rival_does(seed: int) -> None:
-    good, bad = table(seed, 0.0), table(seed + 1, 0.9)
+    good, bad = table(seed, 0.0), table(seed + 100, 0.9)
     assert not judged(compare_scores(bad, good, PARAMS.confidence)).passed
     assert judged(compare_scores(good, bad, PARAMS.confidence)).passed
 
