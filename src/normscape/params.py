@@ -176,14 +176,17 @@ class EvaluateParams(Section):
 
 
 class GateParams(Section):
-    """What a model must reach before it may serve production."""
+    """What a model must reach, and not lose against the champion, before it may serve."""
 
     min_mean_image_auroc: Share = 0.70
     min_worst_image_auroc: Share = 0.55
     min_mean_pixel_auroc: Share = 0.80
     max_false_positive_rate: Share = 0.20
+    confidence: Probability = 0.95
     champion_tolerance: Share = 0.02
-    champion_category_tolerance: Share = 0.10
+    champion_category_tolerance: Share = 0.05
+    escape_tolerance: Share = 0.05
+    false_alarm_tolerance: Share = 0.05
 
 
 class RegistryParams(Section):

@@ -16,6 +16,7 @@ from normscape.data.images import read_mask
 from normscape.detectors.model import InspectionModel
 from normscape.detectors.predict import predict
 from normscape.errors import DataError
+from normscape.evaluation.metrics import auroc
 from normscape.evaluation.pixels import PixelRankings
 from normscape.evaluation.ranking import Ranking, Rankings, rank
 from normscape.evaluation.results import Evaluation
@@ -74,15 +75,18 @@ def evaluate(  # noqa: PLR0917 - six different things
     # Equal images under several paths share one prediction.
     places = rows.groupby("sha256").indices
     found: dict[str, tuple[float, str, float]] = {}
+    localisation = np.full(len(rows), np.nan)
     with PixelRankings(params.state) as collected:
         for sha, one in score_images(model, store, rows["sha256"], params.features.batch_size):
             found[sha] = (one.score, one.category, one.distance)
             for place in places[sha]:
                 row = records[place]
                 if row["category"] in masked:
-                    collected.add(row["category"], one.map, _mask(row, data, len(one.map)))
+                    mask = _mask(row, data, len(one.map))
+                    collected.add(row["category"], one.map, mask)
+                    localisation[place] = _localisation(one.map, mask)
         pixels = Rankings(*collected.rank())
-    scores = _decide(_score_table(rows, found), calibration)
+    scores = _decide(_score_table(rows, found).assign(localisation=localisation), calibration)
     images = _rank_images(scores)
     metrics = summarise(scores, images, pixels, params.evaluate)
     return Evaluation(metrics, scores, images, pixels)
@@ -127,6 +131,13 @@ def _categories_with_masks(rows: pd.DataFrame) -> set[str]:
 
 def _mask(row: dict[Hashable, Any], data: Path, size: int) -> NDArray[np.bool_] | None:
     return read_mask(data / row["mask"], size) if row["label"] else None
+
+
+def _localisation(values: NDArray[np.float32], mask: NDArray[np.bool_] | None) -> float:
+    """Pixel AUROC within one image; NaN where it has no defect pixels or no others."""
+    if mask is None or not mask.any() or mask.all():
+        return float("nan")
+    return auroc(rank(values[mask], np.sort(values[~mask])))
 
 
 def _score_table(rows: pd.DataFrame, found: dict[str, tuple[float, str, float]]) -> pd.DataFrame:
