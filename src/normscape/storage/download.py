@@ -24,8 +24,13 @@ class DamagedObjectError(NormscapeError):
 
 
 def download(
-    store: ObjectStore, name: str, target: Path, *, sha256: str | None = None
-) -> StoredObject:
+    store: ObjectStore,
+    name: str,
+    target: Path,
+    *,
+    sha256: str | None = None,
+    limit: int | None = None,
+) -> None:
     """Write an object to `target`, which is replaced as a whole once every byte is there.
 
     What an interrupted download has left beside `target` is continued; of several processes that
@@ -36,30 +41,35 @@ def download(
         name: The object.
         target: The file; its folder is made.
         sha256: Of the content, if it is known; the file is verified against it.
+        limit: The most bytes that are accepted, if that is known.
 
     Raises:
         MissingObjectError: There is no such object.
-        DamagedObjectError: The content has another hash.
+        DamagedObjectError: The content has another hash, or is larger than `limit`.
         StoreError: The store cannot be used, or the object was replaced meanwhile.
         NormscapeError: The file cannot be written.
     """
     head = store.head(name)
     if head is None:
         raise _missing(store, name)
+    if limit is not None and head.size > limit:
+        raise DamagedObjectError(
+            f"{store.location.url(name)} is damaged: it has {head.size} bytes, expected at most "
+            f"{limit}; restore the object or use another one"
+        )
     mark = hashlib.sha256(f"{head.etag} {head.size}".encode()).hexdigest()[:16]
     part = target.with_name(f".{target.name}.{mark}.part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with _locked(part) as stream:
             if _finished(part, target, head, sha256):
-                return head
+                return
             _fill(store, head, stream, sha256)
             os.fsync(stream.fileno())
             part.replace(target)
     except OSError as error:
         part.unlink(missing_ok=True)  # a full disk must not stay full because of it
         raise unwritable(target, error) from error
-    return head
 
 
 def hash_object(store: ObjectStore, name: str, *, limit: int) -> str:
