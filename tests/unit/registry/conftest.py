@@ -19,6 +19,7 @@ from normscape.registry.s3 import S3Registry, object_name
 from normscape.storage.location import S3Location
 from normscape.storage.store import ObjectStore
 from scripts.services import BUCKET
+from tests.faults import flipped
 
 MakeBundle = Callable[..., Path]
 
@@ -78,7 +79,7 @@ def s3_location(place: Path) -> S3Location:
 def _damage_local(place: Path, version: str) -> str:
     path = place / "versions" / version / "model.safetensors"
     path.chmod(0o644)
-    path.write_bytes(_flipped(path.read_bytes()))
+    path.write_bytes(flipped(path.read_bytes()))
     return path.name
 
 
@@ -87,14 +88,8 @@ def _damage_s3(place: Path, version: str) -> str:
     document = _open_s3(place).document(version)
     name = object_name(document.files["model.safetensors"].sha256)
     content, _ = store.get_bytes(name, limit=1 << 30)
-    store.put(name, _flipped(content))
+    store.put(name, flipped(content))
     return "model.safetensors"
-
-
-def _flipped(content: bytes) -> bytes:
-    changed = bytearray(content)
-    changed[len(changed) // 2] ^= 1
-    return bytes(changed)
 
 
 STORES = {
@@ -104,14 +99,25 @@ STORES = {
 }
 
 
-@pytest.fixture(params=sorted(STORES))
+SERVED = [pytest.param(name, marks=pytest.mark.slow) for name in ("moto", "seaweedfs")]
+
+
+@pytest.fixture(params=["local", *SERVED])
 def store(request: pytest.FixtureRequest, use_s3) -> Store:
     if request.param != "local":
         use_s3(request.getfixturevalue(f"{request.param}_environment"))
     return STORES[request.param]
 
 
-@pytest.fixture(params=["moto", "seaweedfs"])
+@pytest.fixture(params=["local", SERVED[1]])
+def real_store(request: pytest.FixtureRequest, use_s3) -> Store:
+    """The stores that run in production: not moto, where time counts."""
+    if request.param != "local":
+        use_s3(request.getfixturevalue(f"{request.param}_environment"))
+    return STORES[request.param]
+
+
+@pytest.fixture(params=SERVED)
 def s3_store(request: pytest.FixtureRequest, use_s3) -> Store:
     use_s3(request.getfixturevalue(f"{request.param}_environment"))
     return STORES[request.param]
