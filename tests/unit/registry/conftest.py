@@ -1,19 +1,16 @@
 """Bundles whose parts are small, and the stores that the contract suite runs over."""
 
 import hashlib
-import os
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from normscape.files import write_json
-from normscape.registry.bundle import seal
 from normscape.registry.contract import Registry
-from normscape.registry.gate import Check, GateDecision
 from normscape.registry.local import LocalRegistry
 from normscape.registry.s3 import S3Registry, object_name
 from normscape.storage.location import S3Location
@@ -21,13 +18,9 @@ from normscape.storage.store import ObjectStore
 from scripts.services import BUCKET
 from tests.faults import flipped
 
+from .bundles import write_small_bundle
+
 MakeBundle = Callable[..., Path]
-
-
-def decision(*, passed: bool) -> GateDecision:
-    value = 0.9 if passed else 0.5
-    name, metric = "min_mean_image_auroc", "mean image AUROC"
-    return GateDecision(passed, (Check(name, metric, None, value, 0.7, True, passed),))
 
 
 @pytest.fixture
@@ -35,26 +28,10 @@ def make_bundle(tmp_path: Path) -> MakeBundle:
     """Write a sealed bundle; what the registry does not look into is random bytes."""
     count = 0
 
-    def make(*, passed: bool = True, dirty: bool = False, size: int = 2000) -> Path:
+    def make(**options: Any) -> Path:
         nonlocal count
         count += 1
-        folder = tmp_path / "made" / str(count)
-        folder.mkdir(parents=True)
-        (folder / "model.safetensors").write_bytes(os.urandom(size))
-        (folder / "reference.parquet").write_bytes(os.urandom(100))
-        for name in ("calibration.json", "metrics.json"):
-            write_json(folder / name, {"made": count})
-        write_json(folder / "model.json", {"categories": ["bolt", "nut"]})
-        write_json(folder / "backbone.json", {"name": "lite2"})
-        write_json(folder / "gate.json", decision(passed=passed).as_dict())
-        write_json(folder / "images.json", {"train": ["a" * 64], "calibration": ["b" * 64]})
-        code = {"commit": "c" * 40, "dirty": dirty, "changed": ["src/x.py"] if dirty else []}
-        provenance = {"data_version": "d.dir", "code": code, "packages": {"python": "3.11"}}
-        write_json(folder / "provenance.json", provenance)
-        for name in ("params.yaml", "dvc.lock", "model_card.md"):
-            (folder / name).write_text("gate: {}\n")
-        seal(folder)
-        return folder
+        return write_small_bundle(tmp_path / "made" / str(count), **options)
 
     return make
 
