@@ -20,8 +20,9 @@ def compare_bundles(a: Bundle, b: Bundle) -> dict[str, Any]:
     Returns:
         JSON values: `params` (dotted names whose values differ), `data` and `code`, `categories`
         (`added` and `removed` from a to b), `metrics` (their mean over common categories, `worst`
-        and each category: metric to pair), `thresholds` (of categories that have one in either), `files` (names whose bytes
-        differ or that only one has). What is absent on one side is None there.
+        and each category: metric to pair), `thresholds` (of categories that have one in either),
+        `files` (names whose bytes differ or that only one has). What is absent on one side is None
+        there.
     """
     ours, theirs = set(a.categories), set(b.categories)
     params = [_flat(yaml.safe_load((one.folder / "params.yaml").read_bytes())) for one in (a, b)]
