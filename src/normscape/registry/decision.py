@@ -108,4 +108,5 @@ def _kept(checks: Iterable[Check]) -> Iterable[str]:
                 yield check.explain()
         if len(single) > 1:
             closest = min(single, key=lambda check: check.margin)
-            yield f"gate.{name} is kept by {len(single)} categories; closest: {closest.explain()}"
+            count = f"{len(single)} checks of single categories"
+            yield f"gate.{name} is kept in {count}; closest: {closest.explain()}"

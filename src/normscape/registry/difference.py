@@ -19,9 +19,10 @@ def compare_bundles(a: Bundle, b: Bundle) -> dict[str, Any]:
 
     Returns:
         JSON values: `params` (dotted names whose values differ), `data` and `code`, `categories`
-        (`added` and `removed` from a to b), `metrics` (`mean`, `worst` and each category: metric
-        to pair), `thresholds` (of categories that have one in either), `files` (names whose bytes
-        differ or that only one has). What is absent on one side is None there.
+        (`added` and `removed` from a to b), `metrics` (their mean over common categories, `worst`
+        and each category: metric to pair), `thresholds` (of categories that have one in either),
+        `files` (names whose bytes differ or that only one has). What is absent on one side is None
+        there.
     """
     ours, theirs = set(a.categories), set(b.categories)
     params = [_flat(yaml.safe_load((one.folder / "params.yaml").read_bytes())) for one in (a, b)]
@@ -43,8 +44,12 @@ def compare_bundles(a: Bundle, b: Bundle) -> dict[str, Any]:
 
 def _metrics(a: Bundle, b: Bundle) -> dict[str, dict[str, Pair]]:
     columns = [
-        {"mean": one.metrics["mean"], "worst": one.metrics["worst"], **one.metrics["categories"]}
-        for one in (a, b)
+        {
+            "mean of common categories": _common_mean(one, other),
+            "worst": one.metrics["worst"],
+            **one.metrics["categories"],
+        }
+        for one, other in ((a, b), (b, a))
     ]
     result = {}
     for name in dict.fromkeys((*columns[0], *columns[1])):
@@ -53,6 +58,21 @@ def _metrics(a: Bundle, b: Bundle) -> dict[str, dict[str, Pair]]:
             key: pair for key, pair in _both(*found).items() if pair != {"a": None, "b": None}
         }
     return result
+
+
+def _common_mean(one: Bundle, other: Bundle) -> dict[str, float]:
+    """Means over the categories that both measured: a new product must not look like a loss."""
+    ours, theirs = one.metrics["categories"], other.metrics["categories"]
+    means = {}
+    for key in METRICS:
+        values = [
+            figures[key]
+            for name, figures in ours.items()
+            if key in figures and key in theirs.get(name, {})
+        ]
+        if values:
+            means[key] = sum(values) / len(values)
+    return means
 
 
 def _flat(value: Any, prefix: str = "") -> dict[str, Any]:

@@ -148,7 +148,7 @@ def test_of_a_threshold_that_many_categories_keep_the_closest_is_told() -> None:
     )
     sentences = decide(model, None, PARAMS).explain()
     assert len(sentences) == 3
-    assert sentences[-1].startswith("gate.max_false_positive_rate is kept by 160 categories; ")
+    assert sentences[-1].startswith("gate.max_false_positive_rate is kept in 160 checks")
     assert "(159 of 200 normals flagged) of c159" in sentences[-1]
 
 
