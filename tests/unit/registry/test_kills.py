@@ -26,7 +26,7 @@ def ten_points(steps: int) -> list[int]:
 def check(store: Store, place, contents: set[str]) -> Registry:
     """Whatever is visible is whole, and the log tells of all of it."""
     registry = store.open(place)
-    for version in registry.versions():
+    for version in registry.versions()[-3:]:  # what may have changed since the last time
         registry.verify(version)
         assert Bundle.load(registry.get(version)).content_id in contents
     history = registry.history()
@@ -59,6 +59,8 @@ def test_killed_while_registering(real_store: Store, place, make_bundle) -> None
         version = registry.register(folder, reason="after")
         assert version not in known
         assert registry.versions() == [*known, version]
+    for version in registry.versions():
+        registry.verify(version)
 
 
 def test_killed_while_moving_production(real_store: Store, place, make_bundle) -> None:
