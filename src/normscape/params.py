@@ -196,8 +196,14 @@ class RegistryParams(Section):
 
 
 class ScoreParams(Section):
-    """Scoring production images."""
+    """Scoring production images.
 
+    Attributes:
+        log: The score log's folder, relative to `params.yaml`, or `s3://bucket/prefix`; None:
+            `scores` in the state folder.
+    """
+
+    log: str | None = None
     batch_size: Count = 16
     random_sample: Share = 0.02
     category_alpha: Probability = 0.01

@@ -5,16 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from normscape.params import Params
+from normscape.scoring.local_parts import LocalParts
+from normscape.scoring.parts import PartStore
 
 
-def score_log(params: Params) -> Path:
-    """The root of the score log."""
-    return params.state / "scores"
-
-
-def score_lock(params: Params, day: str, version: str) -> Path:
-    """The lock that writers of one day and model version hold while they add a part."""
-    return params.state / "locks" / f"scores-{day}-{version}.lock"
+def score_log(params: Params) -> PartStore:
+    """The project's score log (`score.log`)."""
+    if params.score.log is None:
+        return LocalParts(params.state / "scores")
+    return LocalParts(params.root / params.score.log)
 
 
 def overlay_path(params: Params, version: str, day: str, sha256: str) -> Path:

@@ -20,11 +20,12 @@ from normscape.progress import progress_bar
 from normscape.registry.bundle import Bundle
 from normscape.registry.store import open_registry
 from normscape.scoring.inbox import Inbox, Pruned
-from normscape.scoring.log import SCHEMA, LogWriter, check_day
+from normscape.scoring.log import LogWriter
 from normscape.scoring.overlay import write_overlay
-from normscape.scoring.paths import overlay_path, score_lock, score_log
+from normscape.scoring.paths import overlay_path, score_log
 from normscape.scoring.record import Record
 from normscape.scoring.result import ImageScore
+from normscape.scoring.schema import SCHEMA, check_day
 from normscape.scoring.scorer import Scorer
 from normscape.scoring.source import LoadedImage, Source, list_day, load
 
@@ -156,7 +157,7 @@ class _Run:
         self._params = params
         self._scorer = scorer
         self._inbox = Inbox.of(params)
-        self._log = LogWriter(score_log(params), day, version, score_lock(params, day, version))
+        self._log = LogWriter(score_log(params), day, version)
         self._rows: list[dict[str, Any]] = []
         self._writes: list[Future[bool]] = []
         self._committed = time.monotonic()

@@ -6,6 +6,8 @@ import pytest
 import torch
 
 from normscape.params import Params, load_params
+from normscape.scoring.local_parts import LocalParts
+from normscape.scoring.parts import PartStore
 
 from .project import trained_once
 
@@ -29,3 +31,9 @@ def project(trained: Path, tmp_path: Path) -> Params:
     root = tmp_path / "project"
     shutil.copytree(trained, root)
     return load_params(root / "params.yaml")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> PartStore:
+    """A score log that is empty."""
+    return LocalParts(tmp_path / "scores")
