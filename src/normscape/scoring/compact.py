@@ -12,7 +12,6 @@ from normscape.scoring.parts import (
     Partition,
     PartStore,
     Snapshot,
-    chosen,
     compacted,
     is_old,
     number_of,
@@ -74,7 +73,7 @@ def compact(
         NormscapeError: A part is damaged, or the log cannot be written.
     """
     days = None if day is None else {check_day(day)}
-    partitions, total = chosen(store.partitions(), days, None), Compacted()
+    partitions, total = store.partitions(days), Compacted()
     for done, partition in enumerate(partitions, start=1):
         look = partial(_compact, store, partition, max(min_parts, 2))
         total += steadily(store, partition, look)

@@ -27,12 +27,11 @@ class LocalParts:
     def __str__(self) -> str:
         return str(self.root)
 
-    def partitions(self) -> list[Partition]:
-        """All partitions, sorted."""
-        found = (
-            Partition.parse(folder.parent.name, folder.name)
-            for folder in self.root.glob("day=*/model=*")
-        )
+    def partitions(self, days: set[str] | None = None) -> list[Partition]:
+        """The partitions of these days, all when None; sorted."""
+        wanted = ["*"] if days is None else days
+        folders = (f for day in wanted for f in self.root.glob(f"day={day}/model=*"))
+        found = (Partition.parse(folder.parent.name, folder.name) for folder in folders)
         return sorted(each for each in found if each is not None)
 
     def names(self, partition: Partition) -> list[str]:

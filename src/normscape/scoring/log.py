@@ -18,7 +18,6 @@ from normscape.errors import NormscapeError
 from normscape.scoring.parts import (
     Partition,
     PartStore,
-    chosen,
     number_of,
     numbered,
     snapshot,
@@ -35,9 +34,9 @@ from normscape.scoring.schema import (
     table_of,
 )
 
-_READERS = 4  # parts are opened at once; Arrow decodes without the interpreter's lock
+_READERS = 8  # parts are opened at once; Arrow decodes without the interpreter's lock
 _ORDER = ["day", "model_version", "path"]
-_TRIES = 1000
+_TRIES = 200
 
 
 def append(store: PartStore, frame: pd.DataFrame) -> list[str]:
@@ -90,7 +89,9 @@ def read(
     needed = list(dict.fromkeys([*names, *_ORDER]))
     tables = [pa.schema([SCHEMA.field(name) for name in needed]).empty_table()]
     with ThreadPoolExecutor(_READERS, thread_name_prefix="score-log") as pool:
-        for partition in chosen(store.partitions(), wanted, model_version):
+        for partition in store.partitions(wanted):
+            if model_version not in (None, partition.model_version):
+                continue
             look = partial(_read_partition, store, partition, needed, category, pool)
             tables += steadily(store, partition, look)
     frame: pd.DataFrame = pa.concat_tables(tables).to_pandas()
@@ -99,7 +100,9 @@ def read(
 
 def days(store: PartStore, *, model_version: str | None = None) -> list[str]:
     """The days in the log, oldest first; only those scored by `model_version` where it is given."""
-    return sorted({each.day for each in chosen(store.partitions(), None, model_version)})
+    return sorted(
+        {each.day for each in store.partitions() if model_version in (None, each.model_version)}
+    )
 
 
 class LogWriter:

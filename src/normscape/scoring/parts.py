@@ -9,7 +9,7 @@ version 1 are named by 32 hexadecimal digits; a compact part notes those that it
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -67,8 +67,8 @@ class Partition:
 class PartStore(Protocol):
     """Where parts are kept; `local_parts` and `s3_parts` implement it."""
 
-    def partitions(self) -> list[Partition]:
-        """All partitions that hold something, sorted."""
+    def partitions(self, days: set[str] | None = None) -> list[Partition]:
+        """The partitions of these days that hold something, of all days when None; sorted."""
 
     def names(self, partition: Partition) -> list[str]:
         """The names in a partition.
@@ -175,14 +175,3 @@ def steadily(store: PartStore, partition: Partition, look: Callable[[], T]) -> T
         f"({last or 'a gap in their numbers'}); expected all that no compact part replaces, "
         "restore them from a backup, or remove the partition and score its day again"
     )
-
-
-def chosen(
-    partitions: Iterable[Partition], days: set[str] | None, model_version: str | None
-) -> list[Partition]:
-    """The partitions of these days and this version; all where None."""
-    return [
-        each
-        for each in partitions
-        if (days is None or each.day in days) and model_version in (None, each.model_version)
-    ]

@@ -7,13 +7,26 @@ from pathlib import Path
 from normscape.params import Params
 from normscape.scoring.local_parts import LocalParts
 from normscape.scoring.parts import PartStore
+from normscape.storage.location import SCHEME, S3Location
 
 
 def score_log(params: Params) -> PartStore:
-    """The project's score log (`score.log`)."""
-    if params.score.log is None:
+    """The project's score log.
+
+    Raises:
+        UsageError: `score.log` is no address of an object store, though it begins like one.
+    """
+    place = params.score.log
+    if place is None:
         return LocalParts(params.state / "scores")
-    return LocalParts(params.root / params.score.log)
+    if not place.startswith(SCHEME):
+        return LocalParts(params.root / place)
+    from normscape.scoring.s3_parts import S3Parts
+    from normscape.storage.store import ObjectStore
+
+    location = S3Location.parse(place)
+    copies = params.state / "cache" / "scores" / location.bucket / location.prefix
+    return S3Parts(ObjectStore(location), copies)
 
 
 def overlay_path(params: Params, version: str, day: str, sha256: str) -> Path:
