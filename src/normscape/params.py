@@ -17,6 +17,7 @@ Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Probability = Annotated[float, Field(gt=0.0, lt=1.0)]
 Count = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0.0)]
+Maps = Literal["overlay", "array", "both", "none"]
 
 
 class Section(BaseModel):
@@ -201,9 +202,11 @@ class ScoreParams(Section):
     Attributes:
         log: The score log's folder, relative to `params.yaml`, or `s3://bucket/prefix`; None:
             `scores` in the state folder.
+        maps: What is drawn or written: overlays of flagged images, arrays of all, both, none.
     """
 
     log: str | None = None
+    maps: Maps = "overlay"
     batch_size: Count = 16
     random_sample: Share = 0.02
     category_alpha: Probability = 0.01

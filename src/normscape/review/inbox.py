@@ -15,6 +15,8 @@ from normscape.scoring.log import read
 from normscape.scoring.paths import score_log
 from normscape.scoring.record import REASONS, STATUSES, Reason, Record
 from normscape.scoring.schema import check_day
+from normscape.scoring.source import located
+from normscape.storage.client import StoreError
 
 EVERY_STATUS = "all"
 
@@ -100,8 +102,9 @@ def keep_drifted(
     inbox, new, lost = Inbox.of(params), 0, []
     for row in window.head(params.review.window_images).to_dict("records"):
         try:
-            new += inbox.keep(_record(row, reason), params.root / str(row["path"]))
-        except DataError as error:
+            with located(str(row["path"]), params.root).file() as path:
+                new += inbox.keep(_record(row, reason), path)
+        except (DataError, StoreError) as error:
             lost.append(str(error))
     return KeptWindow(day, category, len(window), new, tuple(lost), inbox.prune())
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -54,7 +53,6 @@ def compact(
     *,
     day: str | None = None,
     min_parts: int = MIN_PARTS,
-    report: Callable[[int, int], object] = lambda done, total: None,
 ) -> Compacted:
     """Give every partition with at least `min_parts` parts one part instead.
 
@@ -66,18 +64,16 @@ def compact(
         store: The log.
         day: Only this day; all when None.
         min_parts: Partitions with fewer are left as they are.
-        report: Called with how many partitions are done, of how many.
 
     Raises:
         UsageError: The day is not a date.
         NormscapeError: A part is damaged, or the log cannot be written.
     """
     days = None if day is None else {check_day(day)}
-    partitions, total = store.partitions(days), Compacted()
-    for done, partition in enumerate(partitions, start=1):
+    total = Compacted()
+    for partition in store.partitions(days):
         look = partial(_compact, store, partition, max(min_parts, 2))
         total += steadily(store, partition, look)
-        report(done, len(partitions))
     return total
 
 

@@ -48,11 +48,11 @@ def append(store: PartStore, frame: pd.DataFrame) -> list[str]:
     Raises:
         NormscapeError: A column is missing or unknown, or the log cannot be written.
     """
-    table = table_of(frame)
+    table_of(frame.head(0))
     parts = []
-    for (day, version), at in frame.groupby(["day", "model_version"], sort=True).indices.items():
+    for (day, version), rows in frame.groupby(["day", "model_version"], sort=True):
         partition = Partition(str(day), str(version))
-        parts.append(f"{partition.path}/{_append(store, partition, table.take(at))}")
+        parts.append(f"{partition.path}/{_append(store, partition, table_of(rows))}")
     return parts
 
 

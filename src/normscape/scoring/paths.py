@@ -32,3 +32,8 @@ def score_log(params: Params) -> PartStore:
 def overlay_path(params: Params, version: str, day: str, sha256: str) -> Path:
     """The overlay of a flagged image."""
     return params.state / "maps" / version / day / f"{sha256}.png"
+
+
+def map_path(params: Params, version: str, day: str, sha256: str) -> Path:
+    """The array of an image's anomaly map."""
+    return params.state / "maps" / version / day / f"{sha256}.map.png"

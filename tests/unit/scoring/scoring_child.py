@@ -12,4 +12,4 @@ def score(root: str, folder: str) -> None:
     """Score a day, committing after every batch."""
     torch.set_num_threads(1)
     run._COMMIT_SECONDS = 0.0
-    run.score_folder(Path(folder), load_params(Path(root) / "params.yaml"), progress=False)
+    run.score_place(Path(folder), load_params(Path(root) / "params.yaml"), progress=False)
