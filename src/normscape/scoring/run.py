@@ -20,7 +20,7 @@ from normscape.registry.bundle import Bundle
 from normscape.registry.store import open_registry
 from normscape.scoring.array import write_map
 from normscape.scoring.inbox import Inbox
-from normscape.scoring.listing import list_images
+from normscape.scoring.listing import DayImages, list_images
 from normscape.scoring.load import LoadedImage, load
 from normscape.scoring.log import LogWriter
 from normscape.scoring.overlay import write_overlay
@@ -85,6 +85,31 @@ def score_place(
         root=params.root,
         cache=params.state / "cache",
     )
+    return score_days(days, scorer, version, params, maps=maps, progress=progress)
+
+
+def score_days(
+    days: Sequence[DayImages],
+    scorer: Scorer,
+    version: str,
+    params: Params,
+    *,
+    maps: Maps | None = None,
+    progress: bool = True,
+) -> list[ScoreSummary]:
+    """`score_place` with what it has found and opened.
+
+    Args:
+        days: The images, a day each.
+        scorer: The bundle, ready to score.
+        version: The name of the bundle's version.
+        params: The project.
+        maps: Which maps to write; `score.maps` when None.
+        progress: Whether to show a bar on standard error.
+
+    Raises:
+        NormscapeError: Nothing can be written, or the model scores nothing at all.
+    """
     summaries = []
     for each in days:
         run = _Run(params, scorer, each.day, version, maps or params.score.maps)
