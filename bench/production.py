@@ -1,8 +1,8 @@
 """The score log with a million rows, and what `normscape score` costs beside its scorer alone.
 
-Images are drawn from the normal test images of the demo's solar cells: enlarged, cut at
-different places, written as PNG; the thresholds are those of calibration images drawn alike, so that about as
-many are flagged as `calibrate.target_fpr` says. The in-memory scorer decodes in the background like
+Images are drawn from the normal test images of the demo's solar cells: enlarged, cut at different
+places, written as PNG; the thresholds are those of calibration images drawn alike, so that no more
+are flagged than `calibrate.target_fpr` says. The in-memory scorer decodes in the background like
 `normscape score` and forgets the results; `normscape score` also hashes, measures the pictures,
 draws what is flagged, keeps some for review and writes the log.
 """
