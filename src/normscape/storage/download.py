@@ -24,8 +24,13 @@ class DamagedObjectError(NormscapeError):
 
 
 def download(
-    store: ObjectStore, name: str, target: Path, *, sha256: str | None = None
-) -> StoredObject:
+    store: ObjectStore,
+    name: str,
+    target: Path,
+    *,
+    sha256: str | None = None,
+    limit: int | None = None,
+) -> None:
     """Write an object to `target`, which is replaced as a whole once every byte is there.
 
     What an interrupted download has left beside `target` is continued; of several processes that
@@ -36,30 +41,35 @@ def download(
         name: The object.
         target: The file; its folder is made.
         sha256: Of the content, if it is known; the file is verified against it.
+        limit: The most bytes that are accepted, if that is known.
 
     Raises:
         MissingObjectError: There is no such object.
-        DamagedObjectError: The content has another hash.
+        DamagedObjectError: The content has another hash, or is larger than `limit`.
         StoreError: The store cannot be used, or the object was replaced meanwhile.
         NormscapeError: The file cannot be written.
     """
     head = store.head(name)
     if head is None:
         raise _missing(store, name)
+    if limit is not None and head.size > limit:
+        raise DamagedObjectError(
+            f"{store.location.url(name)} is damaged: it has {head.size} bytes, expected at most "
+            f"{limit}; restore the object or use another one"
+        )
     mark = hashlib.sha256(f"{head.etag} {head.size}".encode()).hexdigest()[:16]
     part = target.with_name(f".{target.name}.{mark}.part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with _locked(part) as stream:
             if _finished(part, target, head, sha256):
-                return head
+                return
             _fill(store, head, stream, sha256)
             os.fsync(stream.fileno())
             part.replace(target)
     except OSError as error:
         part.unlink(missing_ok=True)  # a full disk must not stay full because of it
         raise unwritable(target, error) from error
-    return head
 
 
 def hash_object(store: ObjectStore, name: str, *, limit: int) -> str:
@@ -74,22 +84,19 @@ def hash_object(store: ObjectStore, name: str, *, limit: int) -> str:
         MissingObjectError: There is no such object.
         StoreError: The store cannot be used.
     """
-    digest, position, failures = hashlib.sha256(), 0, 0
-    head = store.head(name)
-    if head is None:
-        raise _missing(store, name)
-    while True:
+    for attempt in range(1, _ATTEMPTS + 1):
+        digest, position = hashlib.sha256(), 0
         try:
-            for chunk in _read(store, head, position):
+            for chunk in _read(store, name):
                 digest.update(chunk)
                 position += len(chunk)
                 if position > limit:
-                    return digest.hexdigest()
+                    break
             return digest.hexdigest()
         except StoreError:
-            failures += 1
-            if failures == _ATTEMPTS:
+            if attempt == _ATTEMPTS:
                 raise
+    raise AssertionError("the last attempt returns or raises")
 
 
 def _fill(store: ObjectStore, head: StoredObject, stream: BinaryIO, sha256: str | None) -> None:
@@ -113,7 +120,7 @@ def _append(store: ObjectStore, head: StoredObject, stream: BinaryIO) -> None:
     failures = 0
     while (position := stream.seek(0, os.SEEK_END)) < head.size:
         try:
-            for chunk in _read(store, head, position):
+            for chunk in _read(store, head.name, position, head.etag):
                 stream.write(chunk)
             stream.flush()
         except StoreError:
@@ -128,13 +135,17 @@ def _append(store: ObjectStore, head: StoredObject, stream: BinaryIO) -> None:
         )
 
 
-def _read(store: ObjectStore, head: StoredObject, position: int) -> Iterator[bytes]:
-    """The bytes from `position` on; an object replaced since `head` must not pass for it."""
-    request = {**store.address(head.name), "IfMatch": head.etag}
+def _read(
+    store: ObjectStore, name: str, position: int = 0, etag: str | None = None
+) -> Iterator[bytes]:
+    """The bytes from `position` on, while the object has this ETag."""
+    request = dict(store.address(name))
+    if etag is not None:
+        request["IfMatch"] = etag  # an object replaced meanwhile must not pass for the one before
     if position:
         request["Range"] = f"bytes={position}-"
     try:
-        with store.explained(head.name):
+        with store.explained(name):
             answer = store.client.get_object(**request)
             missing = answer["ContentLength"]
             # A store that knows no ranges sends everything again.
@@ -148,7 +159,7 @@ def _read(store: ObjectStore, head: StoredObject, position: int) -> Iterator[byt
         raise StoreError(str(error)) from None
     if missing:
         raise StoreError(
-            f"{store.location.url(head.name)}: the connection ended {missing} bytes too early; "
+            f"{store.location.url(name)}: the connection ended {missing} bytes too early; "
             "run the command again"
         )
 

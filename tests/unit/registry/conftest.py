@@ -1,5 +1,6 @@
 """Bundles whose parts are small, and the stores that the contract suite runs over."""
 
+import hashlib
 import os
 import subprocess
 from collections.abc import Callable, Iterator
@@ -13,7 +14,11 @@ from normscape.files import write_json
 from normscape.registry.bundle import seal
 from normscape.registry.contract import Registry
 from normscape.registry.gate import Check, GateDecision
-from normscape.registry.store import LocalRegistry
+from normscape.registry.local import LocalRegistry
+from normscape.registry.s3 import S3Registry, object_name
+from normscape.storage.location import S3Location
+from normscape.storage.store import ObjectStore
+from scripts.services import BUCKET
 
 MakeBundle = Callable[..., Path]
 
@@ -58,23 +63,57 @@ class Store:
     """A kind of registry: `open` may be called in any process, with the same place."""
 
     open: Callable[[Path], Registry]
-    damage: Callable[[Path, str], Path]  # flips a byte of a version's model; returns the file
+    damage: Callable[[Path, str], str]  # flips a byte of a version's model; returns its name
 
 
-def _damage_local(place: Path, version: str) -> Path:
+def _open_s3(place: Path) -> S3Registry:
+    return S3Registry(ObjectStore(s3_location(place)), place / "cache")
+
+
+def s3_location(place: Path) -> S3Location:
+    """The prefix that stands for a place."""
+    return S3Location(BUCKET, f"tests/{hashlib.sha256(str(place).encode()).hexdigest()[:16]}")
+
+
+def _damage_local(place: Path, version: str) -> str:
     path = place / "versions" / version / "model.safetensors"
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
     path.chmod(0o644)
-    path.write_bytes(content)
-    return path
+    path.write_bytes(_flipped(path.read_bytes()))
+    return path.name
 
 
-STORES = {"local": Store(LocalRegistry, _damage_local)}
+def _damage_s3(place: Path, version: str) -> str:
+    store = ObjectStore(s3_location(place))
+    document = _open_s3(place).document(version)
+    name = object_name(document.files["model.safetensors"].sha256)
+    content, _ = store.get_bytes(name, limit=1 << 30)
+    store.put(name, _flipped(content))
+    return "model.safetensors"
+
+
+def _flipped(content: bytes) -> bytes:
+    changed = bytearray(content)
+    changed[len(changed) // 2] ^= 1
+    return bytes(changed)
+
+
+STORES = {
+    "local": Store(LocalRegistry, _damage_local),
+    "moto": Store(_open_s3, _damage_s3),
+    "seaweedfs": Store(_open_s3, _damage_s3),
+}
 
 
 @pytest.fixture(params=sorted(STORES))
-def store(request: pytest.FixtureRequest) -> Store:
+def store(request: pytest.FixtureRequest, use_s3) -> Store:
+    if request.param != "local":
+        use_s3(request.getfixturevalue(f"{request.param}_environment"))
+    return STORES[request.param]
+
+
+@pytest.fixture(params=["moto", "seaweedfs"])
+def s3_store(request: pytest.FixtureRequest, use_s3) -> Store:
+    use_s3(request.getfixturevalue(f"{request.param}_environment"))
     return STORES[request.param]
 
 
