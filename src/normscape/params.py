@@ -187,6 +187,16 @@ class GateParams(Section):
     champion_category_tolerance: Share = 0.10
 
 
+def _checked(place: str | Path | None) -> str | Path | None:
+    """A folder as it is, or a good address of an object store."""
+    try:
+        if str(place).startswith(SCHEME):
+            S3Location.parse(str(place))
+    except UsageError as error:
+        raise ValueError(str(error)) from None
+    return place
+
+
 class RegistryParams(Section):
     """Where model bundles are kept, and which of them garbage collection spares.
 
@@ -204,12 +214,7 @@ class RegistryParams(Section):
     @field_validator("root")
     @classmethod
     def _is_an_address(cls, value: str | Path | None) -> str | Path | None:
-        try:
-            if str(value).startswith(SCHEME):
-                S3Location.parse(str(value))
-        except UsageError as error:
-            raise ValueError(str(error)) from None
-        return value
+        return _checked(value)
 
 
 class ScoreParams(Section):
@@ -226,6 +231,11 @@ class ScoreParams(Section):
     batch_size: Count = 16
     random_sample: Share = 0.02
     category_alpha: Probability = 0.01
+
+    @field_validator("log")
+    @classmethod
+    def _is_an_address(cls, value: str | None) -> str | None:
+        return None if value is None else str(_checked(value))
 
 
 class MonitorParams(Section):

@@ -11,11 +11,7 @@ from normscape.storage.location import SCHEME, S3Location
 
 
 def score_log(params: Params) -> PartStore:
-    """The project's score log.
-
-    Raises:
-        UsageError: `score.log` is no address of an object store, though it begins like one.
-    """
+    """The project's score log."""
     place = params.score.log
     if place is None:
         return LocalParts(params.state / "scores")

@@ -1,6 +1,6 @@
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +12,7 @@ from normscape.scoring.parts import PartStore
 from normscape.scoring.s3_parts import S3Parts
 from normscape.storage.location import S3Location
 from normscape.storage.store import ObjectStore
+from scripts.services import BUCKET
 
 from .project import trained_once
 
@@ -37,34 +38,29 @@ def project(trained: Path, tmp_path: Path) -> Params:
     return load_params(root / "params.yaml")
 
 
-@pytest.fixture(scope="session")
-def s3_server() -> Iterator[str]:
-    """The address of an S3 server in this process."""
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
-
-
 @pytest.fixture
-def bucket(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> ObjectStore:
-    """An empty bucket."""
-    monkeypatch.setenv("AWS_ENDPOINT_URL", s3_server)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-    found = ObjectStore(S3Location(f"bucket-{uuid.uuid4().hex}", ""))
-    found.client.create_bucket(Bucket=found.location.bucket)
-    return found
+def bucket(moto_environment, use_s3) -> ObjectStore:
+    """An empty place in a bucket."""
+    use_s3(moto_environment)
+    return ObjectStore(S3Location(BUCKET, f"line-{uuid.uuid4().hex}"))
 
 
-@pytest.fixture(params=["local", "s3"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> PartStore:
+@pytest.fixture(
+    params=["local", "moto", pytest.param("seaweedfs", marks=pytest.mark.slow)],
+)
+def store(request: pytest.FixtureRequest, tmp_path: Path, use_s3) -> PartStore:
     """A score log that is empty."""
     if request.param == "local":
         return LocalParts(tmp_path / "scores")
-    bucket = request.getfixturevalue("bucket")
-    location = S3Location(bucket.location.bucket, "line/scores")
-    return S3Parts(ObjectStore(location, bucket.client), tmp_path / "cache")
+    use_s3(request.getfixturevalue(f"{request.param}_environment"))
+    location = S3Location(BUCKET, f"scores/{uuid.uuid4().hex}")
+    return S3Parts(ObjectStore(location), tmp_path / "cache")
+
+
+@pytest.fixture
+def again(store: PartStore, tmp_path: Path) -> Callable[[], PartStore]:
+    """Opens the same log once more, as another process would."""
+    if isinstance(store, LocalParts):
+        return lambda: LocalParts(store.root)
+    location = S3Location.parse(str(store))
+    return lambda: S3Parts(ObjectStore(location), tmp_path / f"cache-{uuid.uuid4().hex}")
