@@ -10,7 +10,7 @@ from normscape.files import sha256_file
 from normscape.params import Params
 from normscape.scoring import log
 from normscape.scoring.paths import score_log
-from normscape.scoring.source import Source, list_day
+from normscape.scoring.source import FileSource, list_day
 
 
 def unscored_days(feed: Path, params: Params) -> list[Path]:
@@ -35,7 +35,7 @@ def _has_new(folder: Path, params: Params) -> bool:
     rows = log.read(score_log(params), days=folder.name, columns=["path", "sha256"])
     paths, hashes = set(rows["path"]), set(rows["sha256"].dropna())
 
-    def new(source: Source) -> bool:
+    def new(source: FileSource) -> bool:
         # The log holds each image once: a copy under another name is known by its bytes.
         return source.name not in paths and sha256_file(source.path) not in hashes
 

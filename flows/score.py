@@ -19,7 +19,7 @@ from normscape.errors import NormscapeError
 from normscape.params import Params, load_params
 
 if TYPE_CHECKING:
-    from normscape.scoring.run import ScoreSummary
+    from normscape.scoring.summary import ScoreSummary
 
 
 def _is_worth_another_try(task: object, run: object, state: State) -> bool:
@@ -33,9 +33,9 @@ def _is_worth_another_try(task: object, run: object, state: State) -> bool:
 )  # fmt: skip
 def score_day(folder: Path, day: str | None, params: Params) -> "ScoreSummary":
     """Score one day; run again it scores only what is not in the log, so it may be retried."""
-    from normscape.scoring.run import score_folder
+    from normscape.scoring.run import score_place
 
-    return score_folder(folder, params, day=day)
+    return score_place(folder, params, day=day)[0]
 
 
 @flow(name="score")

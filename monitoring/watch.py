@@ -105,14 +105,14 @@ def watch(params: Params, day: str | None = None) -> MonitorRun:
     registry = open_registry(params)
     version = registry.resolve(PRODUCTION)
     bundle = Bundle.load(registry.get(version))
-    scores = score_log(params)
-    wanted = day or _newest_day(scores, version)
+    wanted = day or _newest_day(params, version)
     with exclusive_lock(params.state / "locks" / "monitor.lock", "the monitor", _LOCK_WAIT_SECONDS):
         run = _judge(params, version, bundle, window_days(wanted, params.monitor.window_days))
         return _store(params, run)
 
 
-def _newest_day(scores: Path, version: str) -> str:
+def _newest_day(params: Params, version: str) -> str:
+    scores = score_log(params)
     days = log.days(scores, model_version=version)
     if not days:
         raise UsageError(

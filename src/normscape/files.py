@@ -19,7 +19,7 @@ from normscape.errors import BusyError, NormscapeError, UsageError
 _CHUNK = 1 << 20
 _CANNOT_WRITE = {
     errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR,
-    errno.EEXIST, errno.EIO,
+    errno.EEXIST, errno.EIO, errno.EFBIG,
 }  # fmt: skip
 
 

@@ -18,6 +18,7 @@ Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Probability = Annotated[float, Field(gt=0.0, lt=1.0)]
 Count = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0.0)]
+Maps = Literal["overlay", "array", "both", "none"]
 
 
 class Section(BaseModel):
@@ -190,6 +191,16 @@ class GateParams(Section):
     false_alarm_tolerance: Share = 0.05
 
 
+def _checked(place: str | Path | None) -> str | Path | None:
+    """A folder as it is, or a good address of an object store."""
+    try:
+        if str(place).startswith(SCHEME):
+            S3Location.parse(str(place))
+    except UsageError as error:
+        raise ValueError(str(error)) from None
+    return place
+
+
 class RegistryParams(Section):
     """Where model bundles are kept, and which of them garbage collection spares.
 
@@ -207,20 +218,28 @@ class RegistryParams(Section):
     @field_validator("root")
     @classmethod
     def _is_an_address(cls, value: str | Path | None) -> str | Path | None:
-        try:
-            if str(value).startswith(SCHEME):
-                S3Location.parse(str(value))
-        except UsageError as error:
-            raise ValueError(str(error)) from None
-        return value
+        return _checked(value)
 
 
 class ScoreParams(Section):
-    """Scoring production images."""
+    """Scoring production images.
 
+    Attributes:
+        log: The score log's folder, relative to `params.yaml`, or `s3://bucket/prefix`; None:
+            `scores` in the state folder.
+        maps: What is drawn or written: overlays of flagged images, arrays of all, both, none.
+    """
+
+    log: str | None = None
+    maps: Maps = "overlay"
     batch_size: Count = 16
     random_sample: Share = 0.02
     category_alpha: Probability = 0.01
+
+    @field_validator("log")
+    @classmethod
+    def _is_an_address(cls, value: str | None) -> str | None:
+        return None if value is None else str(_checked(value))
 
 
 class ExportParams(Section):

@@ -10,6 +10,7 @@ import typer
 
 from normscape.cli.options import DEFAULT_PARAMS, AsJson, ParamsFile, print_json
 from normscape.errors import UsageError
+from normscape.params import Maps
 
 if TYPE_CHECKING:
     from normscape.params import Params
@@ -31,6 +32,7 @@ Category = Annotated[
 DefectType = Annotated[str, typer.Option("--defect-type", help="The kind of defect.")]
 Change = Annotated[bool, typer.Option("--change", help="Replace an earlier verdict.")]
 
+log_app = typer.Typer(no_args_is_help=True, help="The score log.")
 review_app = typer.Typer(
     no_args_is_help=True,
     help="Judge the images that were kept: what is approved becomes data, nothing else does.",
@@ -38,28 +40,60 @@ review_app = typer.Typer(
 
 
 def score(
-    folder: Annotated[Path, typer.Argument(help="A day's folder: category/image, or image.")],
+    place: Annotated[
+        str,
+        typer.Argument(
+            help="A day's folder (category/image, or image), a manifest (.csv, .parquet with "
+            "'path'; 'category', 'day', 'sha256' if known), or s3://bucket/prefix."
+        ),
+    ],
     *,
-    day: Annotated[str | None, typer.Option(help="The day; else the folder's name.")] = None,
+    day: Annotated[
+        str | None, typer.Option(help="The day; else the manifest's, else the place's name.")
+    ] = None,
     model: Model = "production",
     runtime: Runtime = None,
     precision: Precision = None,
+    maps: Annotated[
+        Maps | None,
+        typer.Option(
+            help="overlay: pictures of flagged images; array: 16-bit maps of all; score.maps if "
+            "left out."
+        ),
+    ] = None,
     params: ParamsFile = DEFAULT_PARAMS,
 ) -> None:
-    """Score a day's images: score log, overlays of what is flagged, inbox. Restartable."""
-    from normscape.scoring.run import score_folder
+    """Score a day's images: score log, maps, inbox. Run again, it goes on where it stopped."""
+    from normscape.scoring.run import score_place
 
     loaded = _params(params)
-    summary = score_folder(
-        folder, loaded, day=day, alias=model, runtime=runtime, precision=precision
+    summaries = score_place(
+        place, loaded, day=day, alias=model, runtime=runtime, precision=precision, maps=maps
     )
+    for summary in summaries:
+        typer.echo(summary.explain())
+        for warning in summary.warnings(loaded.review.max_images):
+            _warn(warning)
+
+
+@log_app.command()
+def compact(
+    *,
+    day: Annotated[str | None, typer.Option(help="Only this day, YYYY-MM-DD.")] = None,
+    min_parts: Annotated[
+        int, typer.Option(min=2, help="Leave days with fewer parts as they are.")
+    ] = 4,
+    params: ParamsFile = DEFAULT_PARAMS,
+) -> None:
+    """Join the many small parts of each day and version; scoring and reading may go on."""
+    from normscape.scoring.compact import compact as compact_log
+    from normscape.scoring.paths import score_log
+
+    done = compact_log(score_log(_params(params)), day=day, min_parts=min_parts)
     typer.echo(
-        f"{summary.day}, {summary.model_version}: {summary.found} images, {summary.logged} newly "
-        f"logged, {summary.skipped} logged before; {summary.flagged} flagged, {summary.unknown} of "
-        f"unknown category, {len(summary.errors)} unreadable; {summary.kept} new in the inbox"
+        f"{done.partitions} days and versions compacted: {done.rows} rows of {done.before} parts; "
+        f"{done.removed} files removed"
     )
-    for warning in summary.warnings(loaded.review.max_images):
-        _warn(warning)
 
 
 def recalibrate(

@@ -11,9 +11,12 @@ import pandas as pd
 from normscape.errors import DataError, UsageError
 from normscape.params import Params
 from normscape.scoring.inbox import Inbox, Pruned
-from normscape.scoring.log import check_day, read
+from normscape.scoring.log import read
 from normscape.scoring.paths import score_log
 from normscape.scoring.record import REASONS, STATUSES, Reason, Record
+from normscape.scoring.schema import check_day
+from normscape.scoring.source import located
+from normscape.storage.client import StoreError
 
 EVERY_STATUS = "all"
 
@@ -94,15 +97,14 @@ def keep_drifted(
         UsageError: `day` is not a date.
         NormscapeError: The log is damaged or the inbox cannot be written.
     """
-    rows = read(score_log(params), days=day, model_version=model_version)
-    rows = rows[rows["error"].isna()]
-    product = rows["declared_category"].fillna(rows["predicted_category"])
-    window = rows[product == category].sort_values("sha256")
+    rows = read(score_log(params), days=day, model_version=model_version, category=category)
+    window = rows[rows["error"].isna()].sort_values("sha256")
     inbox, new, lost = Inbox.of(params), 0, []
     for row in window.head(params.review.window_images).to_dict("records"):
         try:
-            new += inbox.keep(_record(row, reason), params.root / str(row["path"]))
-        except DataError as error:
+            with located(str(row["path"]), params.root).file() as path:
+                new += inbox.keep(_record(row, reason), path)
+        except (DataError, StoreError) as error:
             lost.append(str(error))
     return KeptWindow(day, category, len(window), new, tuple(lost), inbox.prune())
 

@@ -6,6 +6,7 @@ Layout: `<root>/<sha256>/{image.<ext>, record.json}`. Whatever changes it holds 
 from __future__ import annotations
 
 import shutil
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -73,6 +74,7 @@ class Inbox:
         self.root = root
         self.limit = limit
         self._lock = lock
+        self._mutex = threading.Lock()
 
     @classmethod
     def of(cls, params: Params) -> Inbox:
@@ -84,7 +86,11 @@ class Inbox:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Keep others from changing the inbox."""
-        with exclusive_lock(self._lock, "a change of the inbox", _LOCK_WAIT_SECONDS):
+        # The file's lock is asked for again and again; threads of one process need not wait for it.
+        with (
+            self._mutex,
+            exclusive_lock(self._lock, "a change of the inbox", _LOCK_WAIT_SECONDS),
+        ):
             yield
 
     def keep(self, record: Record, source: Path) -> bool:
@@ -189,6 +195,8 @@ class Inbox:
         stay), then waiting ones of the random sample, then the other waiting ones; each oldest
         first. False alarms stay: a recalibration needs them.
         """
+        if not self.root.is_dir() or sum(1 for _ in self.root.iterdir()) <= self.limit:
+            return Pruned()
         with self.locked():
             holding = [record for record in self.records() if self.image(record) is not None]
             excess = len(holding) - self.limit

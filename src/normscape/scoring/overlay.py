@@ -23,6 +23,8 @@ _SCALE_WIDTH = 92
 _TOP = 3.0  # the end of the colour scale, in thresholds
 _FAINT, _FULL = 0.5, 1.5  # where the heat begins to show, and where it covers most
 _OPACITY = 0.72
+_GREY = 0.61  # how much colour the ground loses, so that the heat's own is told apart
+_DIMMED = [round(0.9 * level) for level in range(256)] * 3
 _PAPER, _INK, _MUTED = (250, 250, 248), (28, 28, 30), (110, 110, 115)
 _ALARM, _CALM, _CONTOUR = (190, 30, 45), (40, 120, 70), (80, 255, 255)
 
@@ -77,26 +79,31 @@ def write_overlay(target: Path, picture: Image.Image, score: ImageScore, locatio
     """Draw the overlay and write it as PNG, atomically."""
     canvas = draw_overlay(picture, score, location)
     with atomic_path(target) as temporary:
-        canvas.save(temporary, format="PNG")
+        # Level 6 takes twice as long and saves nothing on photographs.
+        canvas.save(temporary, format="PNG", compress_level=1)
 
 
 def _heat(plain: Image.Image, relative: NDArray[np.float32]) -> Image.Image:
     scaled = Image.fromarray(relative).resize(plain.size, Image.Resampling.BICUBIC)
     values = np.asarray(scaled, dtype=np.float32)
-    grey = np.asarray(plain.convert("L").convert("RGB"), dtype=np.float32)
-    ground = 0.35 * np.asarray(plain, dtype=np.float32) + 0.55 * grey
-    alpha = np.clip((values - _FAINT) / (_FULL - _FAINT), 0, 1)
-    alpha = (_OPACITY * alpha * alpha * (3 - 2 * alpha))[..., None]
-    blended = ground * (1 - alpha) + _colours(values / _TOP) * alpha
-    line = _contour(values, 1.0)[..., None]
+    grey = plain.convert("L").convert("RGB")
+    pixels = np.array(Image.blend(plain, grey, _GREY).point(_DIMMED))
+    line = _contour(values, 1.0)
+    # Most of a picture is normal and stays as it is.
+    touched = (values > _FAINT) | (line > 0)
+    heat, line = values[touched], line[touched][:, None]
+    alpha = np.clip((heat - _FAINT) / (_FULL - _FAINT), 0, 1)
+    alpha = (_OPACITY * alpha * alpha * (3 - 2 * alpha))[:, None]
+    blended = pixels[touched] * (1 - alpha) + _colours(heat / _TOP) * alpha
     blended = blended * (1 - line) + np.asarray(_CONTOUR, dtype=np.float32) * line
-    return Image.fromarray(np.clip(np.rint(blended), 0, 255).astype(np.uint8))
+    pixels[touched] = np.clip(np.rint(blended), 0, 255).astype(np.uint8)
+    return Image.fromarray(pixels)
 
 
 def _contour(values: NDArray[np.float32], level: float) -> NDArray[np.float32]:
     """A smooth line where `values` crosses `level`: opacity by the distance in pixels to it."""
     rows, columns = np.gradient(values)
-    slope = np.maximum(np.hypot(rows, columns), 1e-6)
+    slope = np.maximum(np.sqrt(rows * rows + columns * columns), 1e-6)
     line: NDArray[np.float32] = np.clip(1.6 - np.abs(values - level) / slope, 0, 1)
     return line.astype(np.float32)
 

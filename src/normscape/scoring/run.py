@@ -7,102 +7,76 @@ import datetime
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from normscape.errors import DataError, NormscapeError, UsageError
+from normscape.errors import DataError, NormscapeError
 from normscape.novelty import strange_level
-from normscape.params import Params
+from normscape.params import Maps, Params
 from normscape.progress import progress_bar
 from normscape.registry.bundle import Bundle
 from normscape.registry.store import open_registry
-from normscape.scoring.inbox import Inbox, Pruned
-from normscape.scoring.log import SCHEMA, LogWriter, check_day
+from normscape.scoring.array import write_map
+from normscape.scoring.inbox import Inbox
+from normscape.scoring.listing import DayImages, list_images
+from normscape.scoring.load import LoadedImage, load
+from normscape.scoring.log import LogWriter
 from normscape.scoring.overlay import write_overlay
-from normscape.scoring.paths import overlay_path, score_lock, score_log
+from normscape.scoring.paths import map_path, overlay_path, score_log
 from normscape.scoring.record import Record
 from normscape.scoring.result import ImageScore
+from normscape.scoring.schema import SCHEMA
 from normscape.scoring.scorer import Scorer
-from normscape.scoring.source import LoadedImage, Source, list_day, load
+from normscape.scoring.source import Source
+from normscape.scoring.summary import ScoreSummary
+from normscape.storage.client import StoreError
 
 _COMMIT_SECONDS = 10.0
 _COMMIT_IMAGES = 512
 _WRITERS = 2
 _WRITES_AHEAD = 64
+_FAILURES = 5  # of an object store, in a row: it is not the images
 
 
-@dataclass
-class ScoreSummary:
-    """What scoring one day did.
-
-    Attributes:
-        day: The day, YYYY-MM-DD.
-        model_version: The version that scored.
-        found: Images in the folder.
-        logged: New rows in the score log, unreadable images included.
-        skipped: Images whose bytes were in the log already (or twice in the folder).
-        flagged: New images above their threshold.
-        unknown: New images that may be of a product the model does not know.
-        errors: New images that could not be read, and why, by their logged path.
-        kept: Images that are new in the inbox.
-        pruned: What left the inbox because it was full.
-        lost: Why single images could not be put into the inbox.
-    """
-
-    day: str
-    model_version: str
-    found: int = 0
-    logged: int = 0
-    skipped: int = 0
-    flagged: int = 0
-    unknown: int = 0
-    errors: dict[str, str] = field(default_factory=dict)
-    kept: int = 0
-    pruned: Pruned = field(default_factory=Pruned)
-    lost: list[str] = field(default_factory=list)
-
-    def warnings(self, limit: int) -> list[str]:
-        """What a person should be told; `limit` is `review.max_images`."""
-        lines = [f"{path}: {error}" for path, error in self.errors.items()]
-        lines += [f"not kept for review: {reason}" for reason in self.lost]
-        full = self.pruned.warning(limit)
-        return [*lines, full] if full else lines
-
-
-def score_folder(
-    folder: Path,
+def score_place(
+    place: str | Path,
     params: Params,
     *,
     day: str | None = None,
     alias: str = "production",
     runtime: str | None = None,
     precision: str | None = None,
+    maps: Maps | None = None,
     progress: bool = True,
-) -> ScoreSummary:
-    """Score the images of one day's folder, laid out as `[category/]image`.
+) -> list[ScoreSummary]:
+    """Score the images of a day's folder, of a manifest, or below an object store's prefix.
 
-    What is already in the log for this day and model version is not scored again, so an
-    interrupted run is finished by running it again, and two runs at once log nothing twice. An
-    image reaches the log only after its overlay and its place in the inbox are written.
+    What is already in the log for a day and model version is not scored again, so an interrupted
+    run is finished by running it again, and two runs at once log nothing twice. An image reaches
+    the log only after its maps and its place in the inbox are written.
 
     Args:
-        folder: The day's folder; its name is the day unless `day` is given.
+        place: A day's folder `[category/]image`, a manifest, or `s3://bucket/prefix` laid out like
+            a day's folder; the last part of its name is the day unless `day` or the manifest gives
+            it.
         params: The project.
         day: YYYY-MM-DD.
         alias: An alias or a version of the registry.
         runtime: Insist on this runtime; the bundle's when None.
         precision: Insist on this precision; the bundle's when None.
+        maps: Which maps to write; `score.maps` when None.
         progress: Whether to show a bar on standard error.
 
+    Returns:
+        What was done, a day each.
+
     Raises:
-        UsageError: The folder, the day, the alias, the runtime or the precision is wrong.
+        UsageError: The place, the day, the alias, the runtime or the precision is wrong.
         NormscapeError: The bundle is damaged or cannot run here, or nothing can be written.
     """
-    wanted = day_of(folder, day)
-    sources = list_day(folder, params.root)
+    days = list_images(place, params.root, day)
     version, bundle = open_version(params, alias)
     scorer = Scorer.open(
         bundle,
@@ -111,29 +85,41 @@ def score_folder(
         root=params.root,
         cache=params.state / "cache",
     )
-    run = _Run(params, scorer, wanted, version)
-    run.summary.found = len(sources)
-    with progress_bar(f"scoring {wanted} with {version}", len(sources), progress) as report:
-        for done in run.score(sources):
-            report(done, "")
-    return run.summary
+    return score_days(days, scorer, version, params, maps=maps, progress=progress)
 
 
-def day_of(folder: Path, day: str | None) -> str:
-    """The day that a folder's images belong to: `day`, else the folder's name.
+def score_days(
+    days: Sequence[DayImages],
+    scorer: Scorer,
+    version: str,
+    params: Params,
+    *,
+    maps: Maps | None = None,
+    progress: bool = True,
+) -> list[ScoreSummary]:
+    """`score_place` with what it has found and opened.
+
+    Args:
+        days: The images, a day each.
+        scorer: The bundle, ready to score.
+        version: The name of the bundle's version.
+        params: The project.
+        maps: Which maps to write; `score.maps` when None.
+        progress: Whether to show a bar on standard error.
 
     Raises:
-        UsageError: Neither is a date.
+        NormscapeError: Nothing can be written, or the model scores nothing at all.
     """
-    if day is not None:
-        return check_day(day)
-    name = folder.resolve().name
-    try:
-        return check_day(name)
-    except UsageError:
-        raise UsageError(
-            f"the name of {folder} is not a day; name the folder like 2026-03-14 or give --day"
-        ) from None
+    summaries = []
+    for each in days:
+        run = _Run(params, scorer, each.day, version, maps or params.score.maps)
+        run.summary.found = len(each.sources)
+        title = f"scoring {each.day} with {version}"
+        with progress_bar(title, len(each.sources), progress) as report:
+            for done in run.score(each.sources):
+                report(done, "")
+        summaries.append(run.summary)
+    return summaries
 
 
 def open_version(params: Params, alias: str) -> tuple[str, Bundle]:
@@ -151,16 +137,18 @@ def open_version(params: Params, alias: str) -> tuple[str, Bundle]:
 class _Run:
     """One pass over a day: gathers rows and commits them when all they refer to is written."""
 
-    def __init__(self, params: Params, scorer: Scorer, day: str, version: str) -> None:
+    def __init__(self, params: Params, scorer: Scorer, day: str, version: str, maps: Maps) -> None:
         self.summary = ScoreSummary(day, version)
         self._params = params
         self._scorer = scorer
+        self._overlays, self._arrays = maps in ("overlay", "both"), maps in ("array", "both")
         self._inbox = Inbox.of(params)
-        self._log = LogWriter(score_log(params), day, version, score_lock(params, day, version))
+        self._log = LogWriter(score_log(params), day, version)
         self._rows: list[dict[str, Any]] = []
         self._writes: list[Future[bool]] = []
         self._committed = time.monotonic()
         self._works = False
+        self._postponed = 0
         self._strange, _ = strange_level(
             params.score.category_alpha, len(scorer.calibration.distances)
         )
@@ -172,6 +160,7 @@ class _Run:
         with ThreadPoolExecutor(_WRITERS, thread_name_prefix="write") as pool:
             images = load(sources, self._scorer.identity.input_size, self._log.knows, 2 * size)
             for done, image in enumerate(images, start=1):
+                self._postponed *= image.postponed is not None
                 if image.pixels is not None:
                     batch.append(image)
                     if len(batch) == size:
@@ -179,12 +168,22 @@ class _Run:
                         batch = []
                 elif image.error is not None:
                     self._rows.append(self._row(image, image.error))
+                elif image.postponed is not None:
+                    self._postpone(image.postponed)
                 else:
                     self.summary.skipped += 1
                 yield done
             if batch:
                 self._score_batch(batch, pool)
             self._commit()
+
+    def _postpone(self, reason: str) -> None:
+        """Leave an image for the next run; not the image but the store, where it goes on."""
+        self.summary.postponed.append(reason)
+        self._postponed += 1
+        if self._postponed == _FAILURES:
+            self._commit()
+            raise StoreError(f"{_FAILURES} images in a row could not be had, the last: {reason}")
 
     def _score_batch(self, batch: list[LoadedImage], pool: ThreadPoolExecutor) -> None:
         for image, result in zip(batch, self._judge(batch), strict=True):
@@ -227,9 +226,12 @@ class _Run:
         return reasons
 
     def _write(self, image: LoadedImage, score: ImageScore, row: dict[str, Any]) -> bool:
-        """Overlay and inbox of one image; whether it is new in the inbox."""
+        """Maps and inbox of one image; whether it is new in the inbox."""
         sha256, summary = row["sha256"], self.summary
-        if score.flagged and image.picture is not None:
+        if self._arrays:
+            target = map_path(self._params, summary.model_version, summary.day, sha256)
+            write_map(target, score, summary.model_version)
+        if self._overlays and score.flagged and image.picture is not None:
             target = overlay_path(self._params, summary.model_version, summary.day, sha256)
             location = self._scorer.calibration.categories[score.category].location
             write_overlay(target, image.picture, score, location)
@@ -249,8 +251,9 @@ class _Run:
             model_version=summary.model_version,
         )
         try:
-            return self._inbox.keep(record, image.source.path)
-        except DataError as error:
+            with image.source.file() as path:
+                return self._inbox.keep(record, path)
+        except (DataError, StoreError) as error:
             summary.lost.append(str(error))
             return False
 

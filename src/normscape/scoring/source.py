@@ -1,74 +1,159 @@
-"""From a day's folder to decoded, resized images: in the background, in order, a few at a time."""
+"""Images that are to be scored, wherever they lie, and the listing of a day's folder."""
 
 from __future__ import annotations
 
-import hashlib
 import os
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+import stat
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
-import torch
-from PIL import Image
-
-from normscape.data.images import (
-    ImageStatistics,
-    decode_image,
-    image_statistics,
-    is_image_name,
-)
+from normscape.data.images import is_image_name
 from normscape.errors import DataError, UsageError
-from normscape.features.preprocess import to_batch
+from normscape.files import unwritable
+from normscape.storage.location import SCHEME, S3Location
 
-PICTURE_SIDE = 512
-"""Longest side in pixels of the copy that overlays are drawn on."""
+if TYPE_CHECKING:
+    from normscape.storage.store import ObjectStore
 
-_DECODERS = 4  # each holds one full-size image; more would cost memory and gain little
+MAX_FILE_BYTES = 512 << 20
+"""Larger files are not read: an image of the most pixels that are accepted is smaller."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """An image file of a day.
+    """An image of a day.
 
     Attributes:
-        path: The file.
-        name: Its path as it is logged: relative to the folder of `params.yaml`, else absolute.
+        name: Its path as it is logged: relative to the folder of `params.yaml`, else absolute, or
+            its address in an object store.
         declared: The category that the line says it is, or None.
     """
 
-    path: Path
     name: str
     declared: str | None
 
+    def content(self) -> bytes:
+        """The file's bytes.
+
+        Raises:
+            DataError: They cannot be had, which is the image's own fault; without its name.
+            StoreError: The object store fails; the image may be as good as any.
+        """
+        raise NotImplementedError
+
+    @contextmanager
+    def file(self) -> Iterator[Path]:
+        """A local file with the bytes, while the context is open.
+
+        Raises:
+            DataError: They cannot be had.
+            StoreError: The object store fails.
+        """
+        with tempfile.TemporaryDirectory(prefix="normscape-") as folder:
+            path = Path(folder) / f"image{PurePosixPath(self.name).suffix}"
+            content = self.content()
+            try:
+                path.write_bytes(content)
+            except OSError as error:
+                raise unwritable(path, error) from error
+            yield path
+
 
 @dataclass(frozen=True)
-class LoadedImage:
-    """A source after reading: decoded, or skipped, or with the reason why it cannot be decoded.
+class FileSource(Source):
+    """An image file.
 
     Attributes:
-        source: Where it came from.
-        sha256: Of the file's bytes; None where they could not be read.
-        pixels: `(1, 3, S, S)` float32 in [0, 1], ready for the backbone; None without an image.
-        picture: A copy of at most `PICTURE_SIDE` pixels a side; None without an image.
-        statistics: Of the full image; None without an image.
-        error: Why there is no image; None for good and for skipped ones.
+        path: The file.
     """
 
-    source: Source
-    sha256: str | None
-    pixels: torch.Tensor | None = None
-    picture: Image.Image | None = None
-    statistics: ImageStatistics | None = None
-    error: str | None = None
+    path: Path
+
+    def content(self) -> bytes:
+        """The file's bytes."""
+        try:
+            status = self.path.stat()
+            if not stat.S_ISREG(status.st_mode):  # a pipe would be waited for without end
+                raise DataError("not a file")
+            check_size(status.st_size)
+            return self.path.read_bytes()
+        except OSError as error:
+            raise DataError(f"cannot be read: {error.strerror or error}") from None
+
+    @contextmanager
+    def file(self) -> Iterator[Path]:
+        """The file itself."""
+        yield self.path
+
+
+@dataclass(frozen=True)
+class ObjectSource(Source):
+    """An image in an object store.
+
+    Attributes:
+        store: Where it is.
+        key: Its name there.
+    """
+
+    store: ObjectStore
+    key: str
+
+    def content(self) -> bytes:
+        """The object's bytes; one that is larger than it was listed as is not read further."""
+        try:
+            return self.store.get_bytes(self.key, limit=MAX_FILE_BYTES)[0]
+        except UsageError as error:
+            raise DataError(f"cannot be read: {error}") from None
+
+
+@dataclass(frozen=True)
+class RefusedSource(Source):
+    """An image that is not read.
+
+    Attributes:
+        reason: Why not.
+    """
+
+    reason: str
+
+    def content(self) -> bytes:
+        """Nothing: it is refused."""
+        raise DataError(self.reason)
+
+
+def check_size(size: int) -> None:
+    """Refuse files that are too large to be images.
+
+    Raises:
+        DataError: It is.
+    """
+    if size > MAX_FILE_BYTES:
+        raise DataError(f"{size >> 20} MiB large; expected at most {MAX_FILE_BYTES >> 20} MiB")
 
 
 def logged_name(path: Path, root: Path) -> str:
-    """The POSIX path under which an image is logged; `root / name` finds it again."""
+    """The POSIX path under which an image is logged; `located` finds it again."""
     absolute, base = path.absolute(), root.absolute()
     inside = absolute.is_relative_to(base)
     return _text((absolute.relative_to(base) if inside else absolute).as_posix())
+
+
+def located(name: str, root: Path) -> Source:
+    """The image that was logged under a name.
+
+    Raises:
+        UsageError: It is no good address.
+    """
+    if not name.startswith(SCHEME):
+        return FileSource(name, None, root / name)
+    from normscape.storage.store import ObjectStore
+
+    folder, _, key = name.rpartition("/")
+    return ObjectSource(name, None, ObjectStore(S3Location.parse(folder)), key)
 
 
 def _text(name: str) -> str:
@@ -76,7 +161,7 @@ def _text(name: str) -> str:
     return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
-def list_day(folder: Path, root: Path) -> list[Source]:
+def list_day(folder: Path, root: Path) -> list[FileSource]:
     """List the images of a day's folder, laid out as `[category/]image`, sorted by path.
 
     Images directly inside have no declared category. Hidden files and other files are left out.
@@ -93,11 +178,11 @@ def list_day(folder: Path, root: Path) -> list[Source]:
         if entry.is_dir():
             sources += _list_category(entry, root)
         elif is_image_name(entry.name):
-            sources.append(Source(entry, logged_name(entry, root), None))
+            sources.append(FileSource(logged_name(entry, root), None, entry))
     return sources
 
 
-def _list_category(folder: Path, root: Path) -> list[Source]:
+def _list_category(folder: Path, root: Path) -> list[FileSource]:
     sources = []
     for entry in sorted(folder.iterdir()):
         if entry.name.startswith("."):
@@ -108,49 +193,5 @@ def _list_category(folder: Path, root: Path) -> list[Source]:
                 "one day's folder (to score several days, score each of them)"
             )
         if is_image_name(entry.name):
-            sources.append(Source(entry, logged_name(entry, root), _text(folder.name)))
+            sources.append(FileSource(logged_name(entry, root), _text(folder.name), entry))
     return sources
-
-
-def load(
-    sources: Sequence[Source], size: int, skip: Callable[[str], bool], ahead: int
-) -> Iterator[LoadedImage]:
-    """Read images in the background and yield them in the order of `sources`.
-
-    Args:
-        sources: What to read.
-        size: Pixels per side of what the backbone takes.
-        skip: Says of a SHA-256 whether the image need not be decoded.
-        ahead: How many images may be ready before they are asked for; bounds the memory.
-    """
-    threads = min(_DECODERS, os.cpu_count() or 1)
-    with ThreadPoolExecutor(threads, thread_name_prefix="decode") as pool:
-        waiting: deque[Future[LoadedImage]] = deque()
-        try:
-            for source in sources:
-                waiting.append(pool.submit(_load_one, source, size, skip))
-                if len(waiting) > ahead:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()
-
-
-def _load_one(source: Source, size: int, skip: Callable[[str], bool]) -> LoadedImage:
-    try:
-        content = source.path.read_bytes()
-    except OSError as error:
-        return LoadedImage(source, None, error=f"cannot be read: {error.strerror or error}")
-    sha256 = hashlib.sha256(content).hexdigest()
-    if skip(sha256):
-        return LoadedImage(source, sha256)
-    try:
-        image = decode_image(content).image
-    except DataError as error:
-        return LoadedImage(source, sha256, error=str(error))
-    statistics = image_statistics(image)
-    pixels = to_batch([image], size)
-    image.thumbnail((PICTURE_SIDE, PICTURE_SIDE))
-    return LoadedImage(source, sha256, pixels, image, statistics)

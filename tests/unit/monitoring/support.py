@@ -16,6 +16,7 @@ from normscape.registry.bundle import seal
 from normscape.registry.gate import GateDecision
 from normscape.registry.local import LocalRegistry
 from normscape.scoring import log
+from normscape.scoring.paths import score_log
 from tests.unit.bundles import write_parts
 
 CATEGORIES = {"bolt": 150, "cap": 90, "nut": 200, "pin": 60}
@@ -128,4 +129,4 @@ class Line:
                 }
                 | columns
             )
-        log.append(self.params.state / "scores", pd.DataFrame(rows))
+        log.append(score_log(self.params), pd.DataFrame(rows))

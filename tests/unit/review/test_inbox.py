@@ -8,8 +8,9 @@ from normscape.files import sha256_file
 from normscape.params import Params, ReviewParams
 from normscape.review.inbox import Selection, keep_drifted, select
 from normscape.scoring.inbox import Inbox
-from normscape.scoring.log import SCHEMA, append
+from normscape.scoring.log import append
 from normscape.scoring.paths import score_log
+from normscape.scoring.schema import SCHEMA
 
 from .conftest import Keep
 

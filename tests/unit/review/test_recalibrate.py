@@ -22,7 +22,7 @@ from normscape.review.recalibrate import recalibrate
 from normscape.review.verdicts import Verdict, judge
 from normscape.scoring.inbox import Inbox
 from normscape.scoring.record import Record
-from normscape.scoring.run import open_version, score_folder
+from normscape.scoring.run import open_version, score_place
 from normscape.scoring.scorer import Scorer
 
 from ..scoring.project import fill_day, picture, trained_once
@@ -87,7 +87,7 @@ def test_another_runtime_gets_thresholds_of_its_own(project: Params) -> None:
     assert provenance["parent"]["version"] == "v0001"
     assert provenance["parent"]["content_id"] == old.content_id
     assert "weights: those of v0001" in (new.folder / "model_card.md").read_text()
-    summary = score_folder(fill_day(project.root), project, progress=False)
+    summary = score_place(fill_day(project.root), project, progress=False)[0]
     assert summary.model_version == "v0002"
     with pytest.raises(UsageError, match="do not carry over"):
         Scorer.open(new, runtime="torch")

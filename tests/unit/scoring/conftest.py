@@ -1,11 +1,18 @@
 import shutil
-from collections.abc import Iterator
+import uuid
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import torch
 
 from normscape.params import Params, load_params
+from normscape.scoring.local_parts import LocalParts
+from normscape.scoring.parts import PartStore
+from normscape.scoring.s3_parts import S3Parts
+from normscape.storage.location import S3Location
+from normscape.storage.store import ObjectStore
+from scripts.services import BUCKET
 
 from .project import trained_once
 
@@ -29,3 +36,31 @@ def project(trained: Path, tmp_path: Path) -> Params:
     root = tmp_path / "project"
     shutil.copytree(trained, root)
     return load_params(root / "params.yaml")
+
+
+@pytest.fixture
+def bucket(moto_environment, use_s3) -> ObjectStore:
+    """An empty place in a bucket."""
+    use_s3(moto_environment)
+    return ObjectStore(S3Location(BUCKET, f"line-{uuid.uuid4().hex}"))
+
+
+@pytest.fixture(
+    params=["local", "moto", pytest.param("seaweedfs", marks=pytest.mark.slow)],
+)
+def store(request: pytest.FixtureRequest, tmp_path: Path, use_s3) -> PartStore:
+    """A score log that is empty."""
+    if request.param == "local":
+        return LocalParts(tmp_path / "scores")
+    use_s3(request.getfixturevalue(f"{request.param}_environment"))
+    location = S3Location(BUCKET, f"scores/{uuid.uuid4().hex}")
+    return S3Parts(ObjectStore(location), tmp_path / "cache")
+
+
+@pytest.fixture
+def again(store: PartStore, tmp_path: Path) -> Callable[[], PartStore]:
+    """Opens the same log once more, as another process would."""
+    if isinstance(store, LocalParts):
+        return lambda: LocalParts(store.root)
+    location = S3Location.parse(str(store))
+    return lambda: S3Parts(ObjectStore(location), tmp_path / f"cache-{uuid.uuid4().hex}")

@@ -22,9 +22,11 @@ from normscape.errors import NormscapeError, UsageError
 from normscape.files import sha256_file
 from normscape.params import Params, ReviewParams
 from normscape.scoring.inbox import Inbox
+from normscape.scoring.listing import day_of
 from normscape.scoring.log import read
+from normscape.scoring.parts import Partition
 from normscape.scoring.paths import overlay_path, score_log
-from normscape.scoring.run import day_of, open_version, sampled, score_folder
+from normscape.scoring.run import open_version, sampled, score_place
 from normscape.scoring.scorer import Scorer
 
 from .project import DAY, fill_day, picture
@@ -35,7 +37,7 @@ IMAGES = 20
 
 
 def run(params: Params, folder: Path, **options: object):
-    return score_folder(folder, params, progress=False, **options)  # type: ignore[arg-type]
+    return score_place(folder, params, progress=False, **options)[0]  # type: ignore[arg-type]
 
 
 def test_a_day_is_scored(project: Params) -> None:
@@ -203,14 +205,14 @@ def test_a_model_that_scores_nothing_logs_nothing(
     poison(monkeypatch, after=0)
     with pytest.raises(NormscapeError, match="not finite"):
         run(project, fill_day(project.root))
-    assert not score_log(project).exists()
+    assert score_log(project).partitions() == []
 
 
 def test_another_runtime_is_refused_and_recalibrate_named(project: Params) -> None:
     folder = fill_day(project.root)
     with pytest.raises(UsageError, match=r"do not carry over.*recalibrate --runtime openvino`"):
         run(project, folder, runtime="openvino")
-    assert not score_log(project).exists()
+    assert score_log(project).partitions() == []
 
 
 def test_a_runtime_this_machine_lacks_is_refused(
@@ -275,10 +277,11 @@ def start(monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
 def test_killed_and_run_again_nothing_is_lost_or_doubled(project: Params, start: Start) -> None:
     folder = fill_day(project.root, count=40)
     log, kills = score_log(project), 0
+    here = Partition(DAY, "v0001")
     for _ in range(2):
-        before = len(list(log.rglob("part-*.parquet")))
+        before = len(log.names(here))
         process = start(project.root, folder)
-        while process.is_alive() and len(list(log.rglob("part-*.parquet"))) < before + 3:
+        while process.is_alive() and len(log.names(here)) < before + 3:
             time.sleep(0.005)
         kills += process.is_alive()
         process.kill()
@@ -308,13 +311,13 @@ def test_two_scorers_at_once(project: Params, start: Start) -> None:
     assert rows["sha256"].is_unique
 
 
-def test_the_day_comes_from_the_folder_or_the_option(tmp_path: Path) -> None:
-    assert day_of(tmp_path / DAY, None) == DAY
-    assert day_of(tmp_path / "shots", DAY) == DAY
+def test_the_day_comes_from_the_folder_or_the_option() -> None:
+    assert day_of(f"feed/{DAY}", None) == DAY
+    assert day_of("shots", DAY) == DAY
     with pytest.raises(UsageError, match="or give --day"):
-        day_of(tmp_path / "shots", None)
+        day_of("shots", None)
     with pytest.raises(UsageError, match="not a day"):
-        day_of(tmp_path / DAY, "tomorrow")
+        day_of(DAY, "tomorrow")
 
 
 def test_the_verb(project: Params) -> None:

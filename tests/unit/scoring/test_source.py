@@ -7,7 +7,8 @@ import torch
 from PIL import Image
 
 from normscape.errors import UsageError
-from normscape.scoring.source import PICTURE_SIDE, list_day, load, logged_name
+from normscape.scoring.load import PICTURE_SIDE, load
+from normscape.scoring.source import FileSource, list_day, logged_name
 
 
 def never(_: str) -> bool:
@@ -64,6 +65,7 @@ def test_images_come_in_order_resized(tmp_path: Path) -> None:
     loaded = list(load(sources, 64, never, ahead=3))
     assert [image.source for image in loaded] == sources
     for image in loaded:
+        assert isinstance(image.source, FileSource)
         assert image.pixels is not None
         assert image.pixels.shape == (1, 3, 64, 64)
         assert image.picture is not None
