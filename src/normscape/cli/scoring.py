@@ -139,7 +139,7 @@ def show(
         return
     history = details.pop("history")
     for name, value in details.items():
-        shown = ", ".join(value) if isinstance(value, tuple) else value
+        shown = ", ".join(map(str, value)) if isinstance(value, tuple) else value
         typer.echo(f"{name + ':':<15} {'-' if shown is None else shown}")
     for event in history:
         extra = {k: v for k, v in event.items() if k not in ("at", "event") and v is not None}

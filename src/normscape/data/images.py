@@ -96,6 +96,23 @@ def decode_image(content: bytes) -> DecodedImage:
         return DecodedImage(_to_rgb(_upright(image)), channels)
 
 
+def image_size(source: Path | bytes) -> tuple[int, int]:
+    """Width and height that the header of an image file states, before any orientation.
+
+    Args:
+        source: The file, or its bytes.
+
+    Raises:
+        DataError: It cannot be read, or is no image.
+    """
+    try:
+        with _decoding(), _open(source) as image:
+            return image.size
+    except DataError as error:
+        where = f"{source}: " if isinstance(source, Path) else ""
+        raise DataError(f"{where}{error}") from None
+
+
 def image_statistics(image: Image.Image) -> ImageStatistics:
     """Return mean, standard deviation and sharpness of the grey picture.
 
@@ -148,14 +165,32 @@ def read_mask(path: Path, size: int) -> NDArray[np.bool_]:
     Raises:
         DataError: The mask cannot be read or decoded.
     """
+    mask = _mask_pixels(path)
+    area = Image.fromarray(mask.astype(np.float32)).resize((size, size), Image.Resampling.BOX)
+    return np.asarray(area) > 0
+
+
+def mask_cells(path: Path, cell: int) -> NDArray[np.bool_]:
+    """Read a mask as bool cells of `cell` by `cell` pixels; the last ones may be smaller.
+
+    A cell is true when any pixel of the defect falls into it.
+
+    Raises:
+        DataError: The mask cannot be read or decoded.
+    """
+    mask = _mask_pixels(path)
+    for axis, length in enumerate(mask.shape):
+        mask = np.logical_or.reduceat(mask, range(0, length, cell), axis=axis)
+    return mask
+
+
+def _mask_pixels(path: Path) -> NDArray[np.bool_]:
     try:
-        mask = decode_mask(path.read_bytes())
+        return decode_mask(path.read_bytes())
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
     except DataError as error:
         raise DataError(f"{path}: {error}; replace the mask") from None
-    area = Image.fromarray(mask.astype(np.float32)).resize((size, size), Image.Resampling.BOX)
-    return np.asarray(area) > 0
 
 
 @contextmanager
@@ -177,11 +212,16 @@ def _decoding() -> Iterator[None]:
 def _load(content: bytes) -> Image.Image:
     if not content:
         raise DataError("the file is empty (0 bytes)")
-    image = Image.open(io.BytesIO(content), formats=_FORMATS)
+    image = _open(content)
     if image.width * image.height > MAX_PIXELS:
         raise DataError(f"{image.width}x{image.height} pixels: {_TOO_LARGE}")
     image.load()
     return image
+
+
+def _open(source: Path | bytes) -> Image.Image:
+    stream = source if isinstance(source, Path) else io.BytesIO(source)
+    return Image.open(stream, formats=_FORMATS)
 
 
 def _upright(image: Image.Image) -> Image.Image:

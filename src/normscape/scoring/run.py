@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +20,7 @@ from normscape.progress import progress_bar
 from normscape.registry.bundle import Bundle
 from normscape.registry.store import open_registry
 from normscape.scoring.inbox import Inbox, Pruned
+from normscape.scoring.large import score_large
 from normscape.scoring.log import SCHEMA, LogWriter, check_day
 from normscape.scoring.overlay import write_overlay
 from normscape.scoring.paths import overlay_path, score_lock, score_log
@@ -170,13 +171,18 @@ class _Run:
         size = self._params.score.batch_size
         batch: list[LoadedImage] = []
         with ThreadPoolExecutor(_WRITERS, thread_name_prefix="write") as pool:
-            images = load(sources, self._scorer.identity.input_size, self._log.knows, 2 * size)
+            scorer = self._scorer
+            images = load(
+                sources, scorer.identity.input_size, self._log.knows, 2 * size, scorer.cuts
+            )
             for done, image in enumerate(images, start=1):
                 if image.pixels is not None:
                     batch.append(image)
                     if len(batch) == size:
                         self._score_batch(batch, pool)
                         batch = []
+                elif image.large:
+                    self._score_large(image, pool)
                 elif image.error is not None:
                     self._rows.append(self._row(image, image.error))
                 else:
@@ -187,7 +193,22 @@ class _Run:
             self._commit()
 
     def _score_batch(self, batch: list[LoadedImage], pool: ThreadPoolExecutor) -> None:
-        for image, result in zip(batch, self._judge(batch), strict=True):
+        self._take(zip(batch, self._judge(batch), strict=True), pool)
+
+    def _score_large(self, image: LoadedImage, pool: ThreadPoolExecutor) -> None:
+        try:
+            judged = score_large(image, self._scorer, self._params.score.batch_size)
+        except NormscapeError as error:
+            if not self._works:
+                raise
+            judged = image, str(error)
+        self._works = self._works or isinstance(judged[1], ImageScore)
+        self._take([judged], pool)
+
+    def _take(
+        self, judged: Iterable[tuple[LoadedImage, ImageScore | str]], pool: ThreadPoolExecutor
+    ) -> None:
+        for image, result in judged:
             row = self._row(image, result)
             self._rows.append(row)
             if isinstance(result, ImageScore):
@@ -232,7 +253,7 @@ class _Run:
         if score.flagged and image.picture is not None:
             target = overlay_path(self._params, summary.model_version, summary.day, sha256)
             location = self._scorer.calibration.categories[score.category].location
-            write_overlay(target, image.picture, score, location)
+            write_overlay(target, image.picture, score, location, image.detail)
         reasons = self._reasons(row)
         if not reasons:
             return False
@@ -247,6 +268,7 @@ class _Run:
             p_value=score.p_value,
             threshold=score.threshold,
             model_version=summary.model_version,
+            peak=score.peak,
         )
         try:
             return self._inbox.keep(record, image.source.path)

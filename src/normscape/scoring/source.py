@@ -16,6 +16,7 @@ from PIL import Image
 from normscape.data.images import (
     ImageStatistics,
     decode_image,
+    image_size,
     image_statistics,
     is_image_name,
 )
@@ -54,6 +55,8 @@ class LoadedImage:
         picture: A copy of at most `PICTURE_SIDE` pixels a side; None without an image.
         statistics: Of the full image; None without an image.
         error: Why there is no image; None for good and for skipped ones.
+        large: Whether it is scored in tiles: it is then decoded when its turn comes.
+        detail: Of a large image that was scored: the surroundings of its peak.
     """
 
     source: Source
@@ -62,6 +65,8 @@ class LoadedImage:
     picture: Image.Image | None = None
     statistics: ImageStatistics | None = None
     error: str | None = None
+    large: bool = False
+    detail: Image.Image | None = None
 
 
 def logged_name(path: Path, root: Path) -> str:
@@ -113,7 +118,11 @@ def _list_category(folder: Path, root: Path) -> list[Source]:
 
 
 def load(
-    sources: Sequence[Source], size: int, skip: Callable[[str], bool], ahead: int
+    sources: Sequence[Source],
+    size: int,
+    skip: Callable[[str], bool],
+    ahead: int,
+    cuts: Callable[[int, int], bool] | None = None,
 ) -> Iterator[LoadedImage]:
     """Read images in the background and yield them in the order of `sources`.
 
@@ -122,13 +131,14 @@ def load(
         size: Pixels per side of what the backbone takes.
         skip: Says of a SHA-256 whether the image need not be decoded.
         ahead: How many images may be ready before they are asked for; bounds the memory.
+        cuts: Says of a width and height whether the image is scored in tiles; None: none is.
     """
     threads = min(_DECODERS, os.cpu_count() or 1)
     with ThreadPoolExecutor(threads, thread_name_prefix="decode") as pool:
         waiting: deque[Future[LoadedImage]] = deque()
         try:
             for source in sources:
-                waiting.append(pool.submit(_load_one, source, size, skip))
+                waiting.append(pool.submit(_load_one, source, size, skip, cuts))
                 if len(waiting) > ahead:
                     yield waiting.popleft().result()
             while waiting:
@@ -138,7 +148,12 @@ def load(
                 future.cancel()
 
 
-def _load_one(source: Source, size: int, skip: Callable[[str], bool]) -> LoadedImage:
+def _load_one(
+    source: Source,
+    size: int,
+    skip: Callable[[str], bool],
+    cuts: Callable[[int, int], bool] | None,
+) -> LoadedImage:
     try:
         content = source.path.read_bytes()
     except OSError as error:
@@ -147,6 +162,8 @@ def _load_one(source: Source, size: int, skip: Callable[[str], bool]) -> LoadedI
     if skip(sha256):
         return LoadedImage(source, sha256)
     try:
+        if cuts is not None and cuts(*image_size(content)):
+            return LoadedImage(source, sha256, large=True)
         image = decode_image(content).image
     except DataError as error:
         return LoadedImage(source, sha256, error=str(error))
