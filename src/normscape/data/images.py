@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -225,10 +225,10 @@ def _open(source: Path | bytes) -> Image.Image:
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    try:
-        return ImageOps.exif_transpose(image)
-    except Exception:
-        return image  # damaged EXIF: the pixels are good, only their orientation is not known
+    # Damaged EXIF: the pixels are good, only their orientation is not known.
+    with suppress(Exception):
+        ImageOps.exif_transpose(image, in_place=True)  # else it copies even upright images
+    return image
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

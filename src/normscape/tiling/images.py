@@ -92,7 +92,8 @@ def score_images(
     for sha256, path in items:
         files.setdefault(sha256, path)
     uncut = [sha256 for sha256, _ in whole(list(files.items()), tiling)]
-    for names, batch in predict(model, store, uncut, params.features.batch_size, progress):
+    shown = progress and bool(uncut)
+    for names, batch in predict(model, store, uncut, params.features.batch_size, shown):
         for index, sha256 in enumerate(names):
             yield sha256, _scored(model, batch, index, None)
     todo = sorted(files.keys() - set(uncut))

@@ -6,9 +6,8 @@ from pathlib import Path
 import numpy as np
 import torch
 import yaml
-from numpy.typing import NDArray
-from PIL import Image
 
+from bench.fabric import fabric, spoil, write
 from normscape.files import read_json
 from normscape.params import Params, load_params
 from normscape.registry.code import read_code_state
@@ -38,37 +37,6 @@ PARAMS = {
 }  # fmt: skip
 
 
-def fabric(seed: int, side: int = SIDE) -> NDArray[np.uint8]:
-    """Threads of 32 pixels that cross, unevenly lit, with the camera's noise; `(side, side, 3)`."""
-    generator = np.random.default_rng(seed)
-    place = np.arange(side, dtype=np.float32)
-    light = 100 + 20 * np.sin(place / side * 5 + generator.uniform(0, 6))
-    warp, weft = (np.sin(place * np.pi / 16 + shift) for shift in generator.uniform(0, 6, 2))
-    grey = light[:, None] + 25 * warp[None] + 25 * weft[:, None]
-    grey += generator.normal(0, 6, (side, side)).astype(np.float32)
-    return np.repeat(grey.clip(0, 255).astype(np.uint8)[..., None], 3, axis=2)
-
-
-def spoil(picture: NDArray[np.uint8], x: int, y: int, size: int = DEFECT) -> NDArray[np.uint8]:
-    """A copy with a pit of `size` pixels whose middle is at column x, row y.
-
-    It is dark inside and bright around, so that it is as bright as its surroundings on average:
-    scaled down to less than a pixel, nothing is left of it.
-    """
-    spoiled = picture.astype(np.int16)
-    rows, columns = np.ogrid[: len(picture), : len(picture)]
-    distance = (rows - y) ** 2 + (columns - x) ** 2
-    spoiled[distance <= size**2 / 4] += 80
-    spoiled[distance <= size**2 / 8] -= 160
-    return spoiled.clip(0, 255).astype(np.uint8)
-
-
-def write(path: Path, picture: NDArray[np.uint8]) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(picture).save(path, compress_level=1)
-    return path
-
-
 def make_project(root: Path, side: int = SIDE, images: int = 16) -> Params:
     """Train, and put the model into production whatever the gate says."""
     root.mkdir(parents=True, exist_ok=True)
@@ -80,7 +48,7 @@ def make_project(root: Path, side: int = SIDE, images: int = 16) -> Params:
     for number, (x, y) in enumerate(((side // 3, side // 2), (side - 99, 99))):
         name, normal = f"{number:03d}.png", fabric(1000 + number, side)
         write(folder / "test/good" / name, fabric(2000 + number, side))
-        spoiled = spoil(normal, x, y)
+        spoiled = spoil(normal, x, y, DEFECT)
         write(folder / "test/hole" / name, spoiled)
         mask = np.asarray((spoiled != normal).any(axis=2) * 255, dtype=np.uint8)
         write(folder / "ground_truth/hole" / f"{number:03d}_mask.png", mask)
