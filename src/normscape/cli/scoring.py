@@ -46,7 +46,10 @@ def score(
     precision: Precision = None,
     params: ParamsFile = DEFAULT_PARAMS,
 ) -> None:
-    """Score a day's images: score log, overlays of what is flagged, inbox. Restartable."""
+    """Score a day's images: score log, overlays of what is flagged, inbox. Restartable.
+
+    Large images are cut into tiles if the model was trained so (tiling in params.yaml).
+    """
     from normscape.scoring.run import score_folder
 
     loaded = _params(params)

@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from PIL import Image
 
 from bench.fabric import fabric, spoil, write
 from bench.record import ROOT
+from normscape.backbones import load_backbone
 from normscape.data.manifest import read_manifest
 from normscape.files import read_json
 from normscape.params import Params, TilingParams
@@ -92,6 +94,20 @@ def test_an_image_has_one_score_in_calibration_evaluation_and_production(project
             (result,) = judge.score([image.convert("RGB")])
         assert np.float32(result.score) == np.float32(row["score"])
         assert np.float32(result.category_distance) == np.float32(row["category_distance"])
+
+
+def test_what_is_small_enough_is_scored_as_a_whole(project: Params, normal: np.ndarray) -> None:
+    bundle = open_version(project, "production")[1]
+    tiling = bundle.calibration.tiling.model_copy(update={"above": 700})
+    calibration = replace(bundle.calibration, tiling=tiling)
+    judge = Scorer(load_backbone(project.backbone), bundle.model, calibration)
+    small = Image.fromarray(fabric(1, 600))
+    whole, tiled = judge.score([small, Image.fromarray(normal)])
+    (alone,) = judge.score([small])
+    assert whole.score == alone.score
+    assert whole.peak is None
+    assert whole.map.shape == (64, 64)
+    assert tiled.peak is not None
 
 
 def test_the_defects_are_measured_in_cells(project: Params) -> None:
