@@ -10,7 +10,7 @@ PARALLEL = -n 2 --dist loadfile
 LOCK = uv --no-config pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--custom-compile-command 'make lock'
 
-.PHONY: help run test test-fast lint types data repro train score monitor monitor-ui server deploy worker bench-features bench-calibration bench-drift bench-pipeline bench-peers-env bench-quick bench-peers bench-speed bench-scale bench-ablation bench-tables soak lock clean
+.PHONY: help run test test-fast lint types data repro train score monitor monitor-ui server deploy worker bench-features bench-calibration bench-drift bench-pipeline bench-peers-env bench-quick bench-peers bench-speed bench-export bench-scale bench-ablation bench-gate bench-tables soak lock clean
 
 help: ## Show what there is
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -66,6 +66,9 @@ bench-features: .venv/.synced ## Memory of feature extraction for 500 and 5,000 
 bench-calibration: .venv/.synced ## Realised false-positive rates in simulation
 	@python -m bench.calibration
 
+bench-gate: .venv/.synced ## How often the gate refuses an equal model, and a worse one, in simulation
+	@python -m bench.gate
+
 bench-drift: .venv/.synced ## False alarms and power of the drift decision in simulation
 	@python -m bench.drift
 
@@ -88,6 +91,9 @@ bench-peers: .venv/.synced .venv-peers/.synced ## Accuracy against PatchCore, Pa
 
 bench-speed: .venv/.synced .venv-peers/.synced ## Throughput and memory with 160 categories, beside PatchCore
 	@python -m bench.speed
+
+bench-export: .venv/.synced ## Throughput of the OpenVINO export with 160 categories, beside the scorer
+	@python -m bench.export
 
 bench-scale: .venv/.synced .venv-peers/.synced ## What one model loses from 5 to 160 products (hours the first time)
 	@python -m bench.scale

@@ -35,7 +35,8 @@ ROWS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("grid 32", {"features.grid": 32}),
     ("neighbourhood 3", {"features.neighbourhood": 3}),
     ("levels weighted alike", {"features.level_weights": [1.0, 1.0, 1.0]}),
-    ("no whitening", {"features.whitening": 0.0}),
+    ("levels weighted 3 : 1 : 2", {"features.level_weights": [3.0, 1.0, 2.0]}),
+    ("a tenth whitened", {"features.whitening": 0.1}),
     ("half whitening", {"features.whitening": 0.5}),
     ("128 dimensions", {"features.dimensions": 128}),
     ("512 local prototypes a category", {"prototypes.local_per_category": 512}),
@@ -46,7 +47,7 @@ ROWS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("diffusion from step 500", _DIFFUSION | {"detector.noise_step": 500}),
     ("diffusion, no loss of the global bank", _DIFFUSION | {"detector.global_weight": 0.0}),
     ("diffusion, no loss of the local bank", _DIFFUSION | {"detector.local_weight": 0.0}),
-    ("1,024 local prototypes a category", {"prototypes.local_per_category": 1024}),
+    ("2,048 local prototypes a category", {"prototypes.local_per_category": 2048}),
     ("all 7 categories routed", {"prototypes.routed_categories": 7}),
     ("diffusion, 4 sampler steps", _DIFFUSION | {"detector.sampler_steps": 4}),
 )

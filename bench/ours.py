@@ -47,8 +47,8 @@ from normscape.stages import prototypes as prototypes_stage
 STATE = ROOT / ".normscape" / "bench" / "ours"
 
 SCORING = (
-    "prototypes.routed_categories", "detector.prototype_share", "detector.sampler_steps",
-    "detector.noise_step",
+    "prototypes.routed_categories", "prototypes.route_margin", "detector.prototype_share",
+    "detector.sampler_steps", "detector.noise_step",
 )  # fmt: skip
 """Parameters that a trained model can be scored with; so can all of the section `maps`.
 
@@ -243,6 +243,7 @@ def _adjust(
 ) -> None:
     """Give a trained model the scoring parameters of `params`."""
     model.maps, model.routed_categories = params.maps, params.prototypes.routed_categories
+    model.route_margin = params.prototypes.route_margin
     if not model.detector.config.diffuses:
         return
     names = [name for name in SCORING if name.startswith("detector.")]
@@ -250,7 +251,7 @@ def _adjust(
     model.detector.config = dataclasses.replace(model.detector.config, **changes)
     learn, held_out = _images(rows, params)
     normals = (held_out if len(held_out) else learn).hashes
-    detector_stage._normalise(model, store, normals, device)
+    detector_stage.normalise(model, store, normals, device)
 
 
 def _images(rows: pd.DataFrame, params: Params) -> tuple[TrainingImages, TrainingImages]:

@@ -21,7 +21,8 @@ from bench.ours import OurResult, bench_params, extraction_seconds, run_ours
 from bench.peers.job import Method
 from bench.peers.runner import run_peer
 from bench.record import Claim, write_result
-from bench.score import Scores, bootstrap_difference, weighted_auroc
+from bench.score import Scores, bootstrap_difference
+from normscape.evaluation.bootstrap import weighted_auroc
 
 TUNING, UNSEEN = 0, 1
 """Data seeds."""

@@ -36,7 +36,7 @@ _TRANSFORM = FeatureParams(
     grid=32, neighbourhood=3, dimensions=128, whitening=0.0, fit_tokens=40000
 )
 _QUERIES = 1024
-_REVISION = 2  # of what the code below computes
+_REVISION = 3  # of what the code below computes
 
 
 def score_knn(
@@ -97,9 +97,9 @@ def settings() -> str:
 
 def nearest_distance(queries: Tensor, bank: Tensor) -> Tensor:
     """`(Q,)` Euclidean distances of `(Q, D)` queries to the nearest of `(M, D)` tokens."""
-    found = []
+    found, squared = [], bank.square().sum(dim=1)
     for part in torch.split(queries, _QUERIES):
-        nearest = bank[coarse_ranks(part, bank).argmin(dim=1)]
+        nearest = bank[coarse_ranks(part, bank, squared).argmin(dim=1)]
         found.append((part - nearest).square().sum(dim=1))
     return torch.cat(found).sqrt()
 
@@ -150,7 +150,7 @@ def _score(  # noqa: PLR0917 - six different things
     for maps in _maps(store, hashes, job.batch):
         tokens = transform(maps)
         grid = nearest_distance(tokens.flatten(0, 1), bank).view(len(tokens), -1)
-        pixels, score = finish_maps(grid, finish)
+        pixels, score = finish_maps(torch.stack([grid, grid], dim=-1), finish)
         end = done + len(tokens)
         out[done:end], scores[done:end] = pixels.numpy(), score.numpy()
         done = end

@@ -112,7 +112,7 @@ class FeatureParams(Section):
     neighbourhood: Annotated[int, Field(ge=1, le=9)] = 1
     level_weights: Annotated[tuple[Positive, ...], Field(min_length=1)] | None = None
     dimensions: Annotated[int, Field(ge=8, le=2048)] = 256
-    whitening: Share = 0.1
+    whitening: Share = 0.0
     fit_tokens: Count = 60000
 
     @field_validator("neighbourhood")
@@ -130,10 +130,11 @@ class PrototypeParams(Section):
     sample_tokens: Annotated[int, Field(ge=1000)] = 1000000
     norm_power: Share = 0.5
     hold_out_percent: Annotated[int, Field(ge=1, le=50)] = 10
-    local_per_category: Count = 2048
+    local_per_category: Count = 4096
     local_steps: Annotated[int, Field(ge=0)] = 4
     local_neighbours: Count = 4
     routed_categories: Count = 2
+    route_margin: Annotated[float, Field(ge=1)] = 1.5
     temperature: Positive = 0.1
     global_per_category: Count = 4
     global_neighbours: Count = 4
@@ -195,14 +196,17 @@ class EvaluateParams(Section):
 
 
 class GateParams(Section):
-    """What a model must reach before it may serve production."""
+    """What a model must reach, and not lose against the champion, before it may serve."""
 
     min_mean_image_auroc: Share = 0.70
     min_worst_image_auroc: Share = 0.55
     min_mean_pixel_auroc: Share = 0.80
     max_false_positive_rate: Share = 0.20
+    confidence: Probability = 0.95
     champion_tolerance: Share = 0.02
-    champion_category_tolerance: Share = 0.10
+    champion_category_tolerance: Share = 0.05
+    escape_tolerance: Share = 0.05
+    false_alarm_tolerance: Share = 0.05
 
 
 class RegistryParams(Section):
@@ -221,6 +225,14 @@ class ScoreParams(Section):
     batch_size: Count = 16
     random_sample: Share = 0.02
     category_alpha: Probability = 0.01
+
+
+class ExportParams(Section):
+    """How far an exported model may be from the bundle; units are in docs/export.md."""
+
+    images: Annotated[int, Field(ge=8)] = 64
+    score_tolerance: Positive = 0.01
+    map_tolerance: Positive = 0.05
 
 
 class MonitorParams(Section):
@@ -275,6 +287,7 @@ class Params(Section):
     gate: GateParams = GateParams()
     registry: RegistryParams = RegistryParams()
     score: ScoreParams = ScoreParams()
+    export: ExportParams = ExportParams()
     monitor: MonitorParams = MonitorParams()
     train: TrainParams = TrainParams()
     review: ReviewParams = ReviewParams()

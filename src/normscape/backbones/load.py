@@ -103,6 +103,31 @@ def load_identity(
     return _assemble(resolved, facts, path, folder)
 
 
+def load_network(
+    identity: BackboneIdentity, *, root: Path = Path(), cache: Path | None = None
+) -> FeatureNetwork:
+    """The torch network behind an identity, with its weights.
+
+    Args:
+        identity: What a bundle recorded; its weights were checked when it was loaded.
+        root: The folder that a weights file is relative to.
+        cache: Where fetched weights are kept; default: the user's cache.
+
+    Raises:
+        NormscapeError: The weights cannot be fetched or read.
+    """
+    folder = user_cache() if cache is None else cache
+    return _build(identity, locate(identity.weights, identity.name, root=root, cache=folder))
+
+
+def convert_network(
+    identity: BackboneIdentity, *, root: Path = Path(), cache: Path | None = None
+) -> Converted:
+    """The network behind an identity in OpenVINO's format; see `load_network`."""
+    folder = user_cache() if cache is None else cache
+    return _convert(identity, folder, partial(load_network, identity, root=root, cache=folder))
+
+
 def _recorded_or_best(identity: BackboneIdentity, runtime: str, precision: str) -> tuple[str, str]:
     if runtime == "auto" and precision == "auto":
         best = resolve("auto", "auto")

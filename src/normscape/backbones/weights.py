@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,6 +74,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     """
     from timm.models import load_state_dict
 
+    _refuse_compressed(path)
     try:
         state = load_state_dict(str(path), weights_only=True)
     except (SafetensorError, RuntimeError, OSError, EOFError, UnpicklingError, ValueError) as error:
@@ -81,6 +83,18 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
             "safetensors file or a torch state dict that holds tensors only"
         ) from None
     return {name: value.contiguous() for name, value in state.items() if isinstance(value, Tensor)}
+
+
+def _refuse_compressed(path: Path) -> None:
+    """Torch files are zip archives that are stored as they are; a compressed one may be a bomb."""
+    if not zipfile.is_zipfile(path):
+        return
+    with zipfile.ZipFile(path) as archive:
+        if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
+            raise NormscapeError(
+                f"weights file {path} is a compressed archive; expected a safetensors file, or a "
+                "torch file as torch.save writes it"
+            )
 
 
 def tensors_sha256(tensors: Mapping[str, Tensor]) -> str:

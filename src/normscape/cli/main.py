@@ -7,6 +7,7 @@ import sys
 import typer
 
 from normscape.cli.data import data_app
+from normscape.cli.diff import diff
 from normscape.cli.models import models_app
 from normscape.cli.options import DEFAULT_PARAMS, ParamsFile
 from normscape.cli.scoring import recalibrate, review_app, score
@@ -44,6 +45,7 @@ for _stage in STAGES:
     _add_stage(_stage)
 
 app.add_typer(data_app, name="data", rich_help_panel="Jobs")
+models_app.command()(diff)
 app.add_typer(models_app, name="models", rich_help_panel="Jobs")
 app.command(rich_help_panel="Jobs")(score)
 app.add_typer(review_app, name="review", rich_help_panel="Jobs")

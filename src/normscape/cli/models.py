@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from normscape.cli.options import DEFAULT_PARAMS, AsJson, ParamsFile, print_json
+from normscape.cli.export import export
+from normscape.cli.options import DEFAULT_PARAMS, AsJson, ParamsFile, print_json, print_table
 from normscape.errors import GateError, NormscapeError
 
 if TYPE_CHECKING:
@@ -21,11 +22,12 @@ models_app = typer.Typer(
     no_args_is_help=True, help="Versions of the model: list, compare, promote, roll back."
 )
 
+models_app.command()(export)
+
 Reason = Annotated[str, typer.Option("--reason", help="Why, for the audit log.")]
 AllowDirty = Annotated[
     bool, typer.Option("--allow-dirty", help="Accept a checkout with uncommitted changes.")
 ]
-_LOG_WIDTH = 160
 
 
 @models_app.command("list")
@@ -38,7 +40,7 @@ def list_models(params: ParamsFile = DEFAULT_PARAMS, as_json: AsJson = False) ->
         print_json(rows)
         return
     header = ("version", "made", "alias", "gate", "I-AUROC", "categories", "data", "code")
-    _print_table(header, [_cells(row) for row in rows], empty="no version yet")
+    print_table(header, [_cells(row) for row in rows], empty="no version yet")
 
 
 @models_app.command()
@@ -49,10 +51,12 @@ def show(
 ) -> None:
     """Show one version: what it was made from, its metrics, and the gate's reasons."""
     from normscape.registry.bundle import Bundle
+    from normscape.registry.challenge import figure_table
 
     _, registry = _open(params)
     version = registry.resolve(name)
     bundle = Bundle.load(registry.get(version))
+    paired = bundle.gate.paired
     content = {
         **_row(registry, version, registry.aliases()),
         "path": str(bundle.folder),
@@ -61,14 +65,18 @@ def show(
         "packages": bundle.provenance.packages,
         "champion": bundle.gate.champion,
         "explanation": bundle.gate.explain(),
+        "comparison": paired.as_dict() if paired else None,
         "metrics": bundle.metrics,
     }
     if as_json:
         print_json(content)
         return
     shown = ("version", "made", "aliases", "data", "code", "path", "content_id", "champion")
-    _print_table(("", ""), [(key, _text(content[key])) for key in shown])
+    print_table(("", ""), [(key, _text(content[key])) for key in shown])
     _print_metrics(bundle)
+    if paired is not None:
+        header, rows = figure_table(paired)
+        print_table((f"against {bundle.gate.champion}", *header[1:]), rows)
     _print_lines(bundle.gate.explain())
 
 
@@ -170,7 +178,7 @@ def history(params: ParamsFile = DEFAULT_PARAMS, as_json: AsJson = False) -> Non
         (e.when[:19], e.who, e.action, e.alias or "", e.before or "", e.after, e.reason)
         for e in log.entries
     ]
-    _print_table(header, rows, empty="nothing has happened yet")
+    print_table(header, rows, empty="nothing has happened yet")
     if log.torn_lines:
         typer.echo(f"lines of the log that a crash has torn: {list(log.torn_lines)}", err=True)
 
@@ -224,7 +232,7 @@ def _print_metrics(bundle: Bundle) -> None:
 
     metrics = bundle.metrics
     rows = [*metrics["categories"].items(), ("mean", metrics["mean"]), ("worst", metrics["worst"])]
-    _print_table(
+    print_table(
         ("category", *METRICS),
         [(name, *(f"{f[key]:.3f}" if key in f else "-" for key in METRICS)) for name, f in rows],
     )
@@ -237,21 +245,3 @@ def _text(value: Any) -> str:
 def _print_lines(lines: Iterable[str]) -> None:
     for line in lines:
         typer.echo(line)
-
-
-def _print_table(
-    header: Sequence[str], rows: Sequence[Sequence[str]], empty: str | None = None
-) -> None:
-    from rich.console import Console
-    from rich.table import Column, Table
-
-    if not rows and empty is not None:
-        typer.echo(empty)
-        return
-    columns = [Column(name, overflow="fold") for name in header]
-    table = Table(*columns, show_header=any(header), box=None, padding=(0, 2, 0, 0))
-    for row in rows:
-        table.add_row(*row)
-    # A pipe or a log has no width of its own; rich would take 80 and break the lines.
-    console = Console()
-    (console if console.is_terminal else Console(width=_LOG_WIDTH)).print(table)

@@ -1,8 +1,9 @@
-"""What the verbs share: the parameter file, and printing JSON."""
+"""What the verbs share: the parameter file, and printing JSON and tables."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,8 +12,28 @@ import typer
 ParamsFile = Annotated[Path, typer.Option("--params", help="The parameter file.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 DEFAULT_PARAMS = Path("params.yaml")
+_LOG_WIDTH = 160
 
 
 def print_json(value: Any) -> None:
     """Print `value` as indented, sorted JSON."""
     typer.echo(json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False))
+
+
+def print_table(
+    header: Sequence[str], rows: Sequence[Sequence[str]], empty: str | None = None
+) -> None:
+    """Print a table, or the text `empty` for one without rows."""
+    from rich.console import Console
+    from rich.table import Column, Table
+
+    if not rows and empty is not None:
+        typer.echo(empty)
+        return
+    columns = [Column(name, overflow="fold") for name in header]
+    table = Table(*columns, show_header=any(header), box=None, padding=(0, 2, 0, 0))
+    for row in rows:
+        table.add_row(*row)
+    # A pipe or a log has no width of its own; rich would take 80 and break the lines.
+    console = Console()
+    (console if console.is_terminal else Console(width=_LOG_WIDTH)).print(table)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import os
+import stat
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -20,6 +22,9 @@ IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".
 
 MAX_PIXELS = 100_000_000
 """Larger images are refused before they are decoded (decompression bombs)."""
+
+MAX_BYTES = 1 << 30
+"""Larger files are refused before they are read."""
 
 _LABEL_LIMIT = 32  # a mask whose largest value is smaller holds labels 0, 1, 2..., not 0 to 255
 _STRIP_ROWS = 512
@@ -64,6 +69,26 @@ def is_image_name(name: str) -> bool:
     return not name.startswith(".") and Path(name).suffix.lower() in IMAGE_SUFFIXES
 
 
+def read_content(path: Path) -> bytes:
+    """The bytes of an image file; never waits for a pipe and never fills the memory.
+
+    Raises:
+        OSError: It cannot be opened or read.
+        DataError: It is a device, a pipe or a folder, or larger than 1 GiB; without its name.
+    """
+
+    def opener(name: str, flags: int) -> int:
+        return os.open(name, flags | os.O_NONBLOCK)
+
+    with open(path, "rb", opener=opener) as stream:
+        found = os.fstat(stream.fileno())
+        if not stat.S_ISREG(found.st_mode):
+            raise DataError("not a plain file but a device, a pipe or a folder")
+        if found.st_size > MAX_BYTES:
+            raise DataError(f"{found.st_size} bytes; expected at most {MAX_BYTES}")
+        return stream.read(MAX_BYTES)
+
+
 def read_image(path: Path) -> Image.Image:
     """Read an image file as it is shown, in mode RGB.
 
@@ -75,11 +100,9 @@ def read_image(path: Path) -> Image.Image:
         DataError: The file cannot be read, is truncated, no image, or over 100 megapixels.
     """
     try:
-        content = path.read_bytes()
+        return decode_image(read_content(path)).image
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
-    try:
-        return decode_image(content).image
     except DataError as error:
         raise DataError(f"{path}: {error}; replace or remove the file") from None
 
@@ -105,12 +128,16 @@ def image_size(source: Path | bytes) -> tuple[int, int]:
     Raises:
         DataError: It cannot be read, or is no image.
     """
+    if isinstance(source, bytes):
+        with _decoding(), _open(source) as image:
+            return image.size
+    if not source.is_file():
+        raise DataError(f"{source}: not a plain file; restore or remove it")
     try:
         with _decoding(), _open(source) as image:
             return image.size
     except DataError as error:
-        where = f"{source}: " if isinstance(source, Path) else ""
-        raise DataError(f"{where}{error}") from None
+        raise DataError(f"{source}: {error}; replace or remove the file") from None
 
 
 def image_statistics(image: Image.Image) -> ImageStatistics:
@@ -186,7 +213,7 @@ def mask_cells(path: Path, cell: int) -> NDArray[np.bool_]:
 
 def _mask_pixels(path: Path) -> NDArray[np.bool_]:
     try:
-        return decode_mask(path.read_bytes())
+        return decode_mask(read_content(path))
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
     except DataError as error:

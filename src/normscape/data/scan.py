@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from rich.console import Console
 from rich.progress import track
 
-from normscape.data.images import decode_image, decode_mask, image_statistics
+from normscape.data.images import decode_image, decode_mask, image_statistics, read_content
 from normscape.data.layouts import Entry
 from normscape.errors import DataError
 
@@ -113,11 +113,13 @@ def refuse_escapes(root: Path, entries: Sequence[Entry]) -> None:
 def image_facts(path: Path) -> ImageFacts:
     """Read one image file completely: hash, full decode, statistics."""
     try:
-        content = path.read_bytes()
+        content = read_content(path)
     except FileNotFoundError:
         return ImageFacts(error="the file is missing")
     except OSError as error:
         return ImageFacts(error=f"cannot be read: {error.strerror or error}")
+    except DataError as error:
+        return ImageFacts(error=str(error))
     digest = hashlib.sha256(content).hexdigest()
     try:
         decoded = decode_image(content)
@@ -139,7 +141,7 @@ def image_facts(path: Path) -> ImageFacts:
 def mask_facts(path: Path) -> MaskFacts:
     """Read one mask file completely."""
     try:
-        mask = decode_mask(path.read_bytes())
+        mask = decode_mask(read_content(path))
     except FileNotFoundError:
         return MaskFacts(mask_error="the file is missing")
     except OSError as error:

@@ -72,14 +72,14 @@ class DPDiff(nn.Module):
 
     Args:
         config: The shape; the tensors are empty until trained or loaded.
+        frozen: Whether its local prototypes will be loaded as `freeze` left them.
     """
 
     residual_scale: Tensor
     noise: Tensor
-    centre: Tensor
     spread: Tensor
 
-    def __init__(self, config: DPDiffConfig) -> None:
+    def __init__(self, config: DPDiffConfig, *, frozen: bool = False) -> None:
         super().__init__()
         self.config = config
         categories = len(config.local_prototypes)
@@ -87,7 +87,11 @@ class DPDiff(nn.Module):
             torch.zeros(categories, config.dimensions), torch.ones(categories), config.norm_power
         )
         self.local_bank = LocalBank(
-            torch.zeros(sum(config.local_prototypes), config.dimensions),
+            torch.zeros(
+                sum(config.local_prototypes),
+                config.dimensions,
+                dtype=torch.bfloat16 if frozen else torch.float32,
+            ),
             config.local_prototypes,
             config.local_neighbours,
             config.temperature,
@@ -109,15 +113,18 @@ class DPDiff(nn.Module):
             generator=torch.Generator().manual_seed(_NOISE_SEED),
         )
         self.register_buffer("noise", noise)
-        self.register_buffer("centre", torch.zeros(2))
-        self.register_buffer("spread", torch.ones(2))
+        self.register_buffer("spread", torch.ones(3))
 
     def config_dict(self) -> dict[str, Any]:
         """The configuration as JSON values."""
         return asdict(self.config)
 
-    def anomaly_map(self, tokens: Tensor, categories: Tensor) -> Tensor:
-        """Scores `(B, N)` of tokens `(B, N, D)`: the distance to the prototypes, or `fuse`.
+    def freeze(self) -> None:
+        """End the training: what is scored with is what is stored."""
+        self.local_bank.freeze()
+
+    def token_scores(self, tokens: Tensor, categories: Tensor) -> Tensor:
+        """Scores `(B, N, 2)` of tokens `(B, N, D)`: distances to the prototypes, or `fuse`.
 
         Args:
             tokens: Of the images.
@@ -126,17 +133,17 @@ class DPDiff(nn.Module):
         if self.config.diffuses:
             return self.fuse(self.components(tokens, categories))
         # One image at a time, for the same bits whatever the batch.
-        distances = [
-            self.local_bank.distance(*self._settle(image, routes))
-            for image, routes in zip(tokens, categories.tolist(), strict=True)
-        ]
-        return torch.stack(distances).sqrt()
+        scores = []
+        for image, routes in zip(tokens, categories.tolist(), strict=True):
+            inside, category, ranks = self._settle(image, routes)
+            nearest = self.local_bank.nearest(inside, category, ranks)
+            scores.append(self.spaces.differences(inside, nearest))
+        return torch.stack(scores)
 
     def components(self, tokens: Tensor, categories: Tensor) -> Tensor:
-        """Prototype distance and reconstruction error of every token: `(B, N, 2)`.
+        """The two `differences` from the prototypes and the reconstruction error: `(B, N, 3)`.
 
-        The distance `|x - p|` (root mean square) sees how unusual a token is, the error
-        `1 - cos(x̂, x)` in which direction.
+        The differences see how unusual a token is, the error `1 - cos(x̂, x)` in which direction.
 
         Images are handled one at a time: matrix products of one shape give the same bits, and a
         similarity matrix of one image stays in the cache.
@@ -192,7 +199,8 @@ class DPDiff(nn.Module):
             estimate = aggregate + rebuilt * self.residual_scale
             error = error + 1.0 - functional.cosine_similarity(estimate, tokens, dim=-1)[0]
         error = error / len(self.noise)
-        return torch.stack([match.distance.sqrt(), error], dim=1)
+        nearest = self.local_bank.prototypes[match.index[:, 0]].float()
+        return torch.cat([self.spaces.differences(inside, nearest), error.unsqueeze(1)], dim=1)
 
     def denoise(self, noisy: Tensor, time: Tensor, condition: Condition) -> Tensor:
         """What `Denoiser.forward` returns.
@@ -217,13 +225,11 @@ class DPDiff(nn.Module):
         return Condition(self.local_bank.prototypes, index, nearest, aggregate)
 
     def fuse(self, components: Tensor) -> Tensor:
-        """Weighted mean of the components `(..., 2)`, each in units of its spread on normals."""
+        """Each distance with the error: `(..., 2)` of `(..., 3)`, in units of their spread."""
         share = self.config.prototype_share
-        standard = (components - self.centre) / self.spread
-        return share * standard[..., 0] + (1.0 - share) * standard[..., 1]
+        standard = components / self.spread
+        return share * standard[..., :2] + (1.0 - share) * standard[..., 2:]
 
-    def fit_normalisation(self, components: Tensor) -> None:
-        """Take centre and spread of the components `(..., 2)` of normal tokens."""
-        flat = components.flatten(0, -2)
-        self.centre.copy_(flat.mean(dim=0))
-        self.spread.copy_(flat.std(dim=0).clamp_min(1e-6))
+    def fit_spread(self, components: Tensor) -> None:
+        """Take the spread of the components `(..., 3)` of normal tokens."""
+        self.spread.copy_(components.flatten(0, -2).std(dim=0).clamp_min(1e-6))

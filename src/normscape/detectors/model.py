@@ -23,7 +23,7 @@ from normscape.prototypes.categories import CategoryHead
 
 TENSORS = "model.safetensors"
 CONFIG = "model.json"
-_FORMAT = 2
+_FORMAT = 3
 _FLOAT16_MAX = 65504.0
 
 
@@ -57,11 +57,12 @@ class InspectionModel(nn.Module):
 
     Args:
         transform: Maps to tokens.
-        detector: Tokens to scores.
+        detector: Tokens to scores, trained; it is frozen.
         head: Tokens to category.
         categories: Names in the order of the head's indices.
         maps: From token scores to maps.
-        routed_categories: How many categories' prototypes an image is compared with.
+        routed_categories: How many categories' prototypes an image is compared with at most.
+        route_margin: Only with those whose distance is at most so many times the nearest's.
     """
 
     def __init__(
@@ -73,14 +74,17 @@ class InspectionModel(nn.Module):
         categories: Sequence[str],
         maps: MapParams,
         routed_categories: int,
+        route_margin: float,
     ) -> None:
         super().__init__()
+        detector.freeze()
         self.transform = transform
         self.detector = detector
         self.head = head
         self.categories = tuple(categories)
         self.maps = maps
         self.routed_categories = routed_categories
+        self.route_margin = route_margin
 
     def tokens(self, maps: Sequence[Tensor]) -> Tensor:
         """Tokens `(B, N, D)` of feature maps."""
@@ -102,9 +106,15 @@ class InspectionModel(nn.Module):
 
     def _one(self, maps: Sequence[Tensor]) -> Prediction:
         tokens = self.tokens(maps)
-        categories, distances = self.head(tokens, self.routed_categories)
-        pixels, score = finish_maps(self.detector.anomaly_map(tokens, categories), self.maps)
+        categories, distances = self.routes(tokens)
+        pixels, score = finish_maps(self.detector.token_scores(tokens, categories), self.maps)
         return Prediction(score, pixels, categories[:, 0], distances[:, 0])
+
+    def routes(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """The categories that one image `(1, N, D)` may be of, nearest first, and distances."""
+        categories, distances = self.head(tokens, self.routed_categories)
+        count = int((distances[0] <= self.route_margin * distances[0, 0]).sum())
+        return categories[:, : max(1, count)], distances
 
     def config(self) -> dict[str, Any]:
         """Everything but the tensors, as JSON values."""
@@ -115,6 +125,7 @@ class InspectionModel(nn.Module):
             "transform": self.transform.config(),
             "maps": self.maps.model_dump(mode="json"),
             "routed_categories": self.routed_categories,
+            "route_margin": self.route_margin,
         }
 
     def save(self, folder: Path) -> None:
@@ -146,8 +157,8 @@ class InspectionModel(nn.Module):
                 )
         try:
             model = cls._from_config(read_json(folder / CONFIG))
-            tensors = load_file(folder / TENSORS)
-            model.load_state_dict(tensors)
+            model.load_state_dict(load_file(folder / TENSORS))
+            model.detector.freeze()
         except (
             UsageError, SafetensorError, ValidationError, KeyError, TypeError, ValueError,
             RuntimeError, AttributeError,
@@ -156,6 +167,7 @@ class InspectionModel(nn.Module):
                 f"the model in {folder} cannot be read ({' '.join(str(error).split())[:200]}); it "
                 "is damaged or was written by another version, restore it or train again"
             ) from None
+        tensors = model.state_dict()
         broken = [name for name, value in tensors.items() if not bool(value.isfinite().all())]
         if broken:
             raise NormscapeError(
@@ -172,7 +184,7 @@ class InspectionModel(nn.Module):
         if (name := shape.pop("name")) != "dpdiff":
             raise ValueError(f"unknown detector '{name}'")
         shape["local_prototypes"] = tuple(shape["local_prototypes"])
-        detector = DPDiff(DPDiffConfig(**shape))
+        detector = DPDiff(DPDiffConfig(**shape), frozen=True)
         categories, dimensions = config["categories"], detector.config.dimensions
         head = CategoryHead(
             torch.zeros(len(categories), dimensions),
@@ -186,4 +198,5 @@ class InspectionModel(nn.Module):
             categories=categories,
             maps=MapParams(**config["maps"]),
             routed_categories=config["routed_categories"],
+            route_margin=config["route_margin"],
         )

@@ -18,7 +18,7 @@ class Condition:
     """The prototypes a batch of tokens may draw on; nothing here is an image token.
 
     Attributes:
-        local_bank: `(K, D)`.
+        local_bank: `(K, D)`, of any precision.
         local_index: `(B, N, k)` rows of `local_bank`.
         global_prototypes: `(B, m, D)`.
         mean: `(B, N, D)` the aggregate of the token's local prototypes.
@@ -63,7 +63,7 @@ class Denoiser(nn.Module):
         moment = self.time(_embed(time, self.steps))
         # Several tokens share a prototype: project each one once, then gather.
         used, position = torch.unique(condition.local_index, return_inverse=True)
-        local = condition.local_bank[used]
+        local = condition.local_bank[used].float()
         for block in self.blocks:
             hidden = block(hidden, moment, local, position, condition.global_prototypes)
         estimate: Tensor = self.outward(hidden)

@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from normscape.calibration.calibrator import Calibration
 from normscape.detectors.model import InspectionModel
 from normscape.errors import DataError
+from normscape.evaluation.metrics import auroc
 from normscape.evaluation.pixels import PixelRankings
 from normscape.evaluation.ranking import Ranking, Rankings, rank
 from normscape.evaluation.results import Evaluation
@@ -54,6 +56,7 @@ def evaluate(  # noqa: PLR0917 - six different things
     # Equal images under several paths share one prediction.
     places = rows.groupby("sha256").indices
     found: dict[str, tuple[float, str, float]] = {}
+    localisation = np.full(len(rows), np.nan)
     with PixelRankings(params.state) as collected:
         for sha, one in score_images(model, store, items, calibration.tiling, params):
             found[sha] = (one.score, one.category, one.distance)
@@ -62,8 +65,9 @@ def evaluate(  # noqa: PLR0917 - six different things
                 if row["category"] in masked:
                     mask = one.mask(data / row["mask"]) if row["label"] else None
                     collected.add(row["category"], one.map, mask)
+                    localisation[place] = _localisation(one.map, mask)
         pixels = Rankings(*collected.rank())
-    scores = _decide(_score_table(rows, found), calibration)
+    scores = _decide(_score_table(rows, found).assign(localisation=localisation), calibration)
     images = _rank_images(scores)
     metrics = summarise(scores, images, pixels, params.evaluate)
     return Evaluation(metrics, scores, images, pixels)
@@ -80,6 +84,13 @@ def _categories_with_masks(rows: pd.DataFrame) -> set[str]:
             "of the category"
         )
     return masked
+
+
+def _localisation(values: NDArray[np.float32], mask: NDArray[np.bool_] | None) -> float:
+    """Pixel AUROC within one image; NaN where it has no defect pixels or no others."""
+    if mask is None or not mask.any() or mask.all():
+        return float("nan")
+    return auroc(rank(values[mask], np.sort(values[~mask])))
 
 
 def _score_table(rows: pd.DataFrame, found: dict[str, tuple[float, str, float]]) -> pd.DataFrame:

@@ -84,7 +84,7 @@ class Prototypes:
                 banks["local"],
                 tuple(record.pop("local_sizes")),
                 banks["global"],
-                CategoryHead(banks["head.means"], banks["head.whitening"], banks["head.scale"]),
+                CategoryHead(banks["head.centres"], banks["head.whitening"], banks["head.scale"]),
                 tuple(record.pop("categories")),
                 record,
             )

@@ -25,18 +25,18 @@ class CategoryHead(nn.Module):
     half of the image hardly moves it.
 
     Args:
-        means: `(C, D)`.
+        centres: `(C, D)` means of the categories, whitened.
         whitening: `(D, D)`, `W` with `W Wᵀ` the inverse covariance.
         scale: `(C,)` typical distances.
     """
 
-    means: Tensor
+    centres: Tensor
     whitening: Tensor
     scale: Tensor
 
-    def __init__(self, means: Tensor, whitening: Tensor, scale: Tensor) -> None:
+    def __init__(self, centres: Tensor, whitening: Tensor, scale: Tensor) -> None:
         super().__init__()
-        self.register_buffer("means", means.float())
+        self.register_buffer("centres", centres.float())
         self.register_buffer("whitening", whitening.float().contiguous())
         self.register_buffer("scale", scale.float())
 
@@ -50,9 +50,9 @@ class CategoryHead(nn.Module):
         Returns:
             Indices `(B, m)` and distances `(B, m)` with m = `count`, or all categories if fewer.
         """
-        offsets = (embeddings.unsqueeze(1) - self.means) @ self.whitening
+        offsets = (embeddings @ self.whitening).unsqueeze(1) - self.centres
         distances = offsets.norm(dim=2) / self.scale
-        nearest = distances.topk(min(count, len(self.means)), dim=1, largest=False)
+        nearest = distances.topk(min(count, len(self.centres)), dim=1, largest=False)
         return nearest.indices, nearest.values
 
     @classmethod
@@ -81,7 +81,7 @@ class CategoryHead(nn.Module):
         pooled = distance.median()
         typical = torch.stack([distance[labels == c].median() for c in range(len(names))])
         scale = (counts * typical + _SCALE_IMAGES * pooled) / (counts + _SCALE_IMAGES)
-        return cls(means, whitening, scale.clamp_min(1e-6))
+        return cls(means @ whitening, whitening, scale.clamp_min(1e-6))
 
 
 def _means(points: Tensor, labels: Tensor, categories: int) -> Tensor:

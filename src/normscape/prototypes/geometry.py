@@ -49,16 +49,20 @@ def rank_distances(tokens: Tensor, prototypes: Tensor) -> Tensor:
     return torch.addmm(prototypes.square().sum(1), tokens, prototypes.T, alpha=-2.0)
 
 
-def coarse_ranks(tokens: Tensor, prototypes: Tensor) -> Tensor:
+def coarse_ranks(tokens: Tensor, prototypes: Tensor, squared: Tensor) -> Tensor:
     """`rank_distances`, with the product in bfloat16 where that is fast: an error of about 1 %.
+
+    Args:
+        tokens: `(M, D)` float32.
+        prototypes: `(K, D)` float32 or bfloat16.
+        squared: `(K,)` their squared lengths.
 
     Returns:
         `(M, K)` float32.
     """
-    if not _fast_bfloat16(tokens.device.type):
-        return rank_distances(tokens, prototypes)
-    product = tokens.bfloat16() @ prototypes.bfloat16().T
-    return torch.add(prototypes.square().sum(1), product, alpha=-2.0)
+    if _fast_bfloat16(tokens.device.type):
+        return torch.add(squared, tokens.bfloat16() @ prototypes.bfloat16().T, alpha=-2.0)
+    return torch.addmm(squared, tokens, prototypes.float().T, alpha=-2.0)
 
 
 @cache

@@ -15,6 +15,7 @@ _TOKENS_PER_PROTOTYPE = 4
 """A prototype of fewer tokens than this would describe the tokens, not what is normal."""
 _SPARE = 3
 """Candidates beyond those wanted that are ranked again in full precision."""
+_FREEZE_ROWS = 16384
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,8 @@ class LocalBank(nn.Module):
     """Prototypes `(K, D)` of normal tokens with nearest-prototype aggregation.
 
     A token is compared with the prototypes of one category, in that category's space, so the cost
-    of a lookup does not grow with the number of categories.
+    of a lookup does not grow with the number of categories. Once frozen, the prototypes are kept
+    in bfloat16: half the memory, and no conversion at every lookup. Distances to them are exact.
 
     Args:
         prototypes: `(K, D)` initial prototypes, category by category, each in its category's
@@ -45,6 +47,8 @@ class LocalBank(nn.Module):
         neighbours: How many prototypes a token is compared with, at most the smallest category's.
         temperature: Of the aggregation; on tokens of unit length it acts on the cosine.
     """
+
+    _squared: Tensor | None
 
     def __init__(
         self, prototypes: Tensor, sizes: Sequence[int], neighbours: int, temperature: float
@@ -57,6 +61,7 @@ class LocalBank(nn.Module):
         self.neighbours = min(neighbours, *sizes) if sizes else neighbours
         self.temperature = temperature
         self._ends = torch.tensor(sizes).cumsum(0).tolist()
+        self.register_buffer("_squared", None, persistent=False)
 
     def forward(self, tokens: Tensor, category: int, ranks: Tensor | None = None) -> LocalMatch:
         """Look `(M, D)` tokens up in a category; differentiable in the prototypes and the tokens.
@@ -67,7 +72,7 @@ class LocalBank(nn.Module):
             ranks: What `ranks` returned for them, if it is known already.
         """
         index = self._nearest(tokens, category, self.neighbours, ranks)
-        nearest = self.prototypes[index]
+        nearest = self.prototypes[index].float()
         distances = (tokens.unsqueeze(1) - nearest).square().mean(dim=2)
         # 1 - cos is half the squared distance between unit vectors, hence the factor 2.
         weights = torch.softmax(-distances / (2.0 * self.temperature), dim=1)
@@ -75,10 +80,16 @@ class LocalBank(nn.Module):
         return LocalMatch(index, aggregate, distances[:, 0])
 
     @torch.no_grad()
-    def distance(self, tokens: Tensor, category: int, ranks: Tensor | None = None) -> Tensor:
-        """`LocalMatch.distance` alone, without the cost of the rest."""
-        nearest = self.prototypes[self._nearest(tokens, category, 1, ranks)[:, 0]]
-        return (tokens - nearest).square().mean(dim=1)
+    def freeze(self) -> None:
+        """Round the prototypes to bfloat16 and keep their lengths; they are not trained again."""
+        self.prototypes = nn.Parameter(self.prototypes.bfloat16(), requires_grad=False)
+        parts = torch.split(self.prototypes, _FREEZE_ROWS)
+        self._squared = torch.cat([part.float().square().sum(dim=1) for part in parts])
+
+    @torch.no_grad()
+    def nearest(self, tokens: Tensor, category: int, ranks: Tensor | None = None) -> Tensor:
+        """The nearest prototype `(M, D)` of each token alone, without the cost of a match."""
+        return self.prototypes[self._nearest(tokens, category, 1, ranks)[:, 0]].float()
 
     @torch.no_grad()
     def ranks(self, tokens: Tensor, category: int) -> Tensor:
@@ -87,7 +98,10 @@ class LocalBank(nn.Module):
         In bfloat16 where the processor multiplies it natively, which is several times faster:
         good enough to find candidates, not to tell the nearest of them.
         """
-        return coarse_ranks(tokens, self.prototypes[self._rows(category)])
+        rows = self._rows(category)
+        prototypes = self.prototypes[rows]
+        squared = prototypes.square().sum(1) if self._squared is None else self._squared[rows]
+        return coarse_ranks(tokens, prototypes, squared)
 
     @torch.no_grad()
     def _nearest(
@@ -98,7 +112,7 @@ class LocalBank(nn.Module):
         some = min(count + _SPARE, ranks.shape[1])
         found = ranks.topk(some, largest=False, sorted=False).indices
         index = found + self._rows(category).start
-        exact = (tokens.unsqueeze(1) - self.prototypes[index]).square().sum(dim=2)
+        exact = (tokens.unsqueeze(1) - self.prototypes[index].float()).square().sum(dim=2)
         nearest: Tensor = index.gather(1, exact.topk(count, largest=False).indices)
         return nearest
 

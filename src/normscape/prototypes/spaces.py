@@ -50,6 +50,22 @@ class CategorySpaces(nn.Module):
         origin, scale = self._of(category)
         return expand_norm(tokens, self.norm_power) * scale + origin
 
+    def differences(self, tokens: Tensor, nearest: Tensor) -> Tensor:
+        """Root mean square differences `(..., 2)` of tokens and their nearest prototypes.
+
+        The first in the space of the category, where lengths are compressed and a faint token in
+        an unusual direction counts. The second with the lengths as they were: where an image
+        differs much, and how far that reaches.
+
+        Args:
+            tokens: `(..., D)` in the space of their category.
+            nearest: `(..., D)`.
+        """
+        power = self.norm_power
+        plain = expand_norm(tokens, power) - expand_norm(nearest, power)
+        both = torch.stack([tokens - nearest, plain], dim=-2)
+        return both.square().mean(dim=-1).sqrt()
+
     def _of(self, category: int | Tensor) -> tuple[Tensor, Tensor]:
         if isinstance(category, int):
             return self.origin[category], self.scale[category]

@@ -4,6 +4,7 @@ bundle.json            format version, creation time, SHA-256 of every other fil
 model.safetensors      transform, prototype banks, denoiser, category head
 model.json             the model's configuration and its categories
 backbone.json          the identity of the frozen backbone, with the hash of its weights
+backbone.safetensors   its weights, unless they come with the program
 calibration.json       per-category thresholds and p-values
 reference.parquet      raw scores and statistics of the calibration images
 metrics.json           the evaluation
@@ -17,19 +18,28 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
-import stat
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from normscape.errors import NormscapeError
-from normscape.files import sha256_file, unwritable
+from normscape.files import sha256_file
 from normscape.registry import durable
 from normscape.registry.code import CodeState
+from normscape.registry.contents import check_contents, check_json
+from normscape.registry.index import (
+    FORMAT,
+    INDEX,
+    MINOR,
+    REQUIRED,
+    WEIGHTS,
+    BundleError,
+    check_index,
+    plain_files,
+    read_index,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,25 +48,11 @@ if TYPE_CHECKING:
     from normscape.calibration.calibrator import Calibration
     from normscape.detectors.model import InspectionModel
     from normscape.params import Params
-    from normscape.registry.gate import GateDecision
+    from normscape.registry.decision import GateDecision
 
 T = TypeVar("T")
 
-FORMAT = 1
-INDEX = "bundle.json"
-REQUIRED = (
-    "model.safetensors", "model.json", "backbone.json", "calibration.json", "reference.parquet",
-    "metrics.json", "gate.json", "images.json", "provenance.json", "params.yaml", "dvc.lock",
-    "model_card.md",
-)  # fmt: skip
-
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
-_SUFFIXES = frozenset({".safetensors", ".json", ".parquet", ".yaml", ".lock", ".md"})
-_INDEX_LIMIT = 1 << 20
-
-
-class BundleError(NormscapeError):
-    """A bundle that is damaged, incomplete, hostile, or of a newer format."""
+__all__ = ["FORMAT", "INDEX", "REQUIRED", "Bundle", "BundleError", "Provenance", "seal"]
 
 
 @dataclass(frozen=True)
@@ -97,11 +93,11 @@ class Bundle:
 
     @classmethod
     def load(cls, folder: Path) -> Bundle:
-        """Verify the format, the list of files and every checksum.
+        """Verify the format, the list of files, every checksum, and what the files hold.
 
         Raises:
-            BundleError: Something is missing, changed, not listed, not a plain file, or newer than
-                this release; the message names it.
+            BundleError: Something is missing, changed, not listed, not a plain file, not what its
+                name says, or newer than this release; the message names it.
         """
         bundle = cls.glance(folder)
         for name, expected in bundle.files.items():
@@ -111,6 +107,7 @@ class Bundle:
                     f"{folder / name} is damaged: its SHA-256 is {actual[:12]}…, expected "
                     f"{expected[:12]}…; restore it or use another version"
                 )
+        check_contents(folder, bundle.files)
         return bundle
 
     @classmethod
@@ -118,10 +115,10 @@ class Bundle:
         """Verify the format and the list of files but no checksum: for tables, never for scoring.
 
         Raises:
-            BundleError: As `load`, but for changed bytes.
+            BundleError: As `load`, but for changed bytes and what the files hold.
         """
-        found = _plain_files(folder)
-        created, files = _check_index(folder, _read_index(folder))
+        found = plain_files(folder)
+        created, files = check_index(folder, read_index(folder))
         for name in sorted(found - set(files) - {INDEX}):
             raise BundleError(f"{folder / name} does not belong to the bundle; remove it")
         for name in sorted(set(files) - found):
@@ -151,16 +148,19 @@ class Bundle:
     @cached_property
     def reference(self) -> pd.DataFrame:
         """Raw scores and image statistics of the calibration images, a row an image."""
-        import pandas as pd
+        from normscape.registry.contents import read_reference
 
-        return pd.read_parquet(self.folder / "reference.parquet")
+        return read_reference(self.folder / "reference.parquet")
 
     @cached_property
     def identity(self) -> BackboneIdentity:
-        """The backbone the model's features come from."""
+        """The backbone of the model's features, with its weights in the bundle where it has any."""
         from normscape.backbones import BackboneIdentity
 
-        return self._parse("backbone.json", BackboneIdentity.from_dict)
+        recorded = self._parse("backbone.json", BackboneIdentity.from_dict)
+        if WEIGHTS not in self.files:
+            return recorded
+        return replace(recorded, weights=str((self.folder / WEIGHTS).resolve()))
 
     @cached_property
     def categories(self) -> tuple[str, ...]:
@@ -175,7 +175,7 @@ class Bundle:
     @cached_property
     def gate(self) -> GateDecision:
         """The gate's decision on this model, made before it was registered."""
-        from normscape.registry.gate import GateDecision
+        from normscape.registry.decision import GateDecision
 
         return self._parse("gate.json", GateDecision.from_dict)
 
@@ -205,6 +205,7 @@ class Bundle:
         return load_params(self.folder / "params.yaml")
 
     def _parse(self, name: str, parse: Callable[[Any], T]) -> T:
+        check_json(self.folder / name)
         try:
             return parse(json.loads((self.folder / name).read_bytes()))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -220,74 +221,10 @@ def seal(folder: Path) -> Bundle:
     Raises:
         BundleError: A required file is missing, or one does not belong into a bundle.
     """
-    names = _plain_files(folder) - {INDEX}
+    names = plain_files(folder) - {INDEX}
     created = datetime.now(UTC).isoformat(timespec="seconds")
     files = {name: sha256_file(folder / name) for name in sorted(names)}
-    index = {"format": FORMAT, "created": created, "files": files}
-    _check_index(folder, index)
+    index = {"format": FORMAT, "minor": MINOR, "created": created, "files": files}
+    check_index(folder, index)
     durable.write_json(folder / INDEX, index)
     return Bundle.load(folder)
-
-
-def _plain_files(folder: Path) -> set[str]:
-    if folder.is_symlink() or not folder.is_dir():
-        raise BundleError(f"{folder} is not a bundle: expected a folder with {INDEX}")
-    try:
-        entries = list(folder.iterdir())
-    except OSError as error:
-        raise BundleError(f"cannot read {folder}: {error.strerror}") from None
-    for path in entries:
-        if not stat.S_ISREG(path.lstat().st_mode):
-            raise BundleError(
-                f"{path} is a link, a folder or a device; expected plain files only, do not use "
-                "this bundle"
-            )
-    return {path.name for path in entries}
-
-
-def _read_index(folder: Path) -> Any:
-    path = folder / INDEX
-    try:
-        if path.stat().st_size > _INDEX_LIMIT:
-            raise BundleError(f"{path} is larger than {_INDEX_LIMIT} bytes; do not use this bundle")
-        return json.loads(path.read_bytes())
-    except FileNotFoundError:
-        raise BundleError(f"{folder} is not a bundle: {INDEX} is missing") from None
-    except OSError as error:
-        raise unwritable(path, error) from error
-    except (ValueError, RecursionError) as error:
-        raise BundleError(f"{path} is not valid JSON ({error}); restore the bundle") from None
-
-
-def _check_index(folder: Path, index: Any) -> tuple[str, dict[str, str]]:
-    path = folder / INDEX
-    version = index.get("format") if isinstance(index, dict) else None
-    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
-        raise BundleError(f"{path} states no format version; expected 'format': {FORMAT}")
-    if version > FORMAT:
-        raise BundleError(
-            f"{path} has format {version}, made by a newer release; this one reads formats up to "
-            f"{FORMAT}, update normscape"
-        )
-    files, created = index.get("files"), index.get("created")
-    if not isinstance(files, dict) or not isinstance(created, str):
-        raise BundleError(f"{path} lists no files or no time of creation; restore the bundle")
-    for name, digest in files.items():
-        _check_entry(path, name, digest)
-    for name in REQUIRED:
-        if name not in files:
-            raise BundleError(f"{path} does not list {name}, which every bundle holds")
-    return created, files
-
-
-def _check_entry(path: Path, name: str, digest: Any) -> None:
-    # Names come from a file that anybody may have written: one flat folder, known formats only.
-    if _NAME.fullmatch(name) is None or name == INDEX:
-        raise BundleError(f"{path} lists the name {name!r}; expected plain file names only")
-    if Path(name).suffix not in _SUFFIXES:
-        raise BundleError(
-            f"{path} lists {name!r}; expected only {', '.join(sorted(_SUFFIXES))}: other formats, "
-            "pickles among them, could run code"
-        )
-    if not isinstance(digest, str) or re.fullmatch(r"[0-9a-f]{64}", digest) is None:
-        raise BundleError(f"{path} has no SHA-256 of {name}; restore the bundle")

@@ -10,7 +10,8 @@ import pandas as pd
 from normscape.calibration.calibrator import Calibration
 from normscape.data.manifest import category_counts
 from normscape.params import Params
-from normscape.registry.gate import GateDecision, Metrics
+from normscape.registry.challenge import figure_table
+from normscape.registry.decision import GateDecision, Metrics
 
 _METRICS = {
     "image_auroc": "I-AUROC",
@@ -140,7 +141,11 @@ def _false_positives(metrics: Metrics, params: Params) -> str:
 
 def _gate(decision: GateDecision) -> str:
     verdict = "passed" if decision.passed else "not passed"
-    return _bullets([f"**{verdict}**", *decision.explain()])
+    text = _bullets([f"**{verdict}**", *decision.explain()])
+    if decision.paired is None:
+        return text
+    header, rows = figure_table(decision.paired)
+    return f"{text}\n\nAgainst {decision.champion}, on the same images:\n\n{_table(header, rows)}"
 
 
 def _made_from(provenance: Mapping[str, Any], params: Params) -> str:

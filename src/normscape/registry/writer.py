@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from normscape.backbones import BackboneIdentity
 from normscape.calibration.calibrator import Calibration
 from normscape.data.manifest import read_manifest
 from normscape.errors import UsageError
@@ -18,7 +19,8 @@ from normscape.params import Params
 from normscape.registry.bundle import seal
 from normscape.registry.card import model_card
 from normscape.registry.code import CodeState
-from normscape.registry.gate import GateDecision
+from normscape.registry.decision import GateDecision
+from normscape.registry.index import WEIGHTS
 
 _FROM_ARTIFACTS = {
     "model.safetensors": "detector",
@@ -59,6 +61,7 @@ def write_bundle(target: Path, params: Params, code: CodeState, decision: GateDe
     with atomic_folder(target) as folder:
         for name, stage in _FROM_ARTIFACTS.items():
             _copy(params.artifacts / stage / name, folder / name)
+        _copy_weights(folder, params)
         _copy(lock, folder / "dvc.lock")
         _write_params(folder / "params.yaml", params)
         write_json(folder / "images.json", images)
@@ -140,6 +143,32 @@ def _copy(source: Path, target: Path) -> None:
         raise UsageError(f"{source} is missing; run dvc repro first") from None
     except OSError as error:
         raise unwritable(target, error) from error
+
+
+def _copy_weights(folder: Path, params: Params) -> None:
+    """The backbone's weights, where another machine could not have them from a package.
+
+    Raises:
+        UsageError: They are not where `backbone.json` says.
+        NormscapeError: They cannot be fetched or read, or are not those of the features.
+    """
+    identity = BackboneIdentity.from_dict(read_json(folder / "backbone.json"))
+    if identity.weights == "package":
+        return
+    from safetensors.torch import save_file
+
+    from normscape.backbones.sources import locate
+    from normscape.backbones.weights import load_weights
+
+    cache = params.state / "cache"
+    path = locate(identity.weights, identity.name, root=params.root, cache=cache)
+    found = load_weights(identity.name, identity.weights, path)
+    if found.sha256 != identity.weights_sha256:
+        raise UsageError(
+            f"the weights in {path} are not those that the features were made with; restore them "
+            "or run dvc repro"
+        )
+    save_file(found.tensors, folder / WEIGHTS)
 
 
 def _write_params(target: Path, params: Params) -> None:

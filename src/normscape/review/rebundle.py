@@ -17,7 +17,7 @@ from normscape.params import Params
 from normscape.registry.bundle import INDEX, Bundle, seal
 from normscape.registry.card import model_card
 from normscape.registry.code import read_code_state
-from normscape.registry.gate import GateDecision
+from normscape.registry.decision import GateDecision
 from normscape.registry.writer import data_version
 
 KIND = "recalibrated"
@@ -71,7 +71,9 @@ def write_rebundled(
         new.reference.to_parquet(folder / "reference.parquet", index=False)
         write_json(folder / "metrics.json", new.metrics)
         write_json(folder / "gate.json", new.decision.as_dict())
-        write_json(folder / "backbone.json", new.identity.as_dict())
+        # Where the parent says its weights come from, not where they lay when it was opened.
+        source = read_json(folder / "backbone.json")["weights"]
+        write_json(folder / "backbone.json", new.identity.as_dict() | {"weights": source})
         images = read_json(folder / "images.json")
         images["calibration"] = sorted(new.reference["sha256"])
         write_json(folder / "images.json", images)

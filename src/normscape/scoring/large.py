@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from PIL import Image
 
-from normscape.data.images import decode_image, image_statistics
+from normscape.data.images import decode_image, image_statistics, read_content
 from normscape.errors import DataError
 from normscape.scoring.result import ImageScore
 from normscape.scoring.scorer import Scorer
@@ -47,9 +47,8 @@ def score_large(
 
 
 def _decode(image: LoadedImage) -> Image.Image:
-    path = image.source.path
     try:
-        content = path.read_bytes()
+        content = read_content(image.source.path)
     except OSError as error:
         raise DataError(f"cannot be read: {error.strerror or error}") from None
     if hashlib.sha256(content).hexdigest() != image.sha256:

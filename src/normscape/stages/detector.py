@@ -92,21 +92,14 @@ def train(
     Where the map is made of the prototype distance alone, there is nothing to train.
     """
     detector = build(params, prototypes).to(device)
-    model = InspectionModel(
-        prototypes.transform,
-        detector,
-        prototypes.head,
-        categories=prototypes.categories,
-        maps=params.maps,
-        routed_categories=params.prototypes.routed_categories,
-    ).to(device)
+    transform = prototypes.transform.to(device)
     if not params.detector.diffuses:
-        return model.eval(), Progress()
+        return _complete(params, prototypes, detector).to(device), Progress()
 
     def sample(images: TrainingImages) -> TokenSample:
         tokens = stream_tokens(
             store,
-            model.transform,
+            transform,
             images.hashes,
             batch_size=params.features.batch_size,
             device=device,
@@ -122,9 +115,21 @@ def train(
         progress_bar("train", params.detector.steps, True) as report,
     ):
         progress = trainer.run(lambda step, loss: report(step, f"loss {loss:.4f}"), evaluated)
-    normals = (held_out if len(held_out) else learn).hashes
-    _normalise(model, store, normals, device)
-    return model.eval(), progress
+    model = _complete(params, prototypes, detector).to(device)
+    normalise(model, store, (held_out if len(held_out) else learn).hashes, device)
+    return model, progress
+
+
+def _complete(params: Params, prototypes: Prototypes, detector: DPDiff) -> InspectionModel:
+    return InspectionModel(
+        prototypes.transform,
+        detector,
+        prototypes.head,
+        categories=prototypes.categories,
+        maps=params.maps,
+        routed_categories=params.prototypes.routed_categories,
+        route_margin=params.prototypes.route_margin,
+    ).eval()
 
 
 def build(params: Params, prototypes: Prototypes) -> DPDiff:
@@ -179,17 +184,17 @@ def build(params: Params, prototypes: Prototypes) -> DPDiff:
 
 
 @torch.no_grad()
-def _normalise(
+def normalise(
     model: InspectionModel, store: FeatureStore, hashes: tuple[str, ...], device: torch.device
 ) -> None:
-    """Take the spread of both map components from normal images, evenly over the list."""
+    """Take the spread of the map's components from normal images, evenly over the list."""
     stride = max(1, len(hashes) // _NORMALISATION_IMAGES)
     parts: list[Tensor] = []
     for sha256 in hashes[::stride][:_NORMALISATION_IMAGES]:
         tokens = model.tokens([level.to(device) for level in store.read([sha256])])
-        categories, _ = model.head(tokens, model.routed_categories)
+        categories, _ = model.routes(tokens)
         parts.append(model.detector.components(tokens, categories))
-    model.detector.fit_normalisation(torch.cat(parts))
+    model.detector.fit_spread(torch.cat(parts))
 
 
 def _key(params: Params, manifest: pd.DataFrame, store: FeatureStore, machine: str) -> str:

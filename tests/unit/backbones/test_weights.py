@@ -1,4 +1,5 @@
 import pickle
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from normscape.backbones import load_backbone
 from normscape.backbones.facts import find_facts
 from normscape.backbones.network import feature_shapes
 from normscape.backbones.sources import locate
-from normscape.backbones.weights import Weights, load_weights, tensors_sha256
+from normscape.backbones.weights import Weights, load_weights, read_tensors, tensors_sha256
 from normscape.errors import NormscapeError, UsageError
 from normscape.params import BackboneParams
 
@@ -123,3 +124,17 @@ def test_input_size_that_the_patches_do_not_fill_is_refused() -> None:
     with pytest.raises(UsageError, match=r"input_size is 256.*stride of 14"):
         feature_shapes("vit_small_patch14_dinov2", 256, (3,))
     assert feature_shapes("vit_small_patch14_dinov2", 224, (3, 7)) == ((384, 16, 16),) * 2
+
+
+def test_a_compressed_torch_file_is_refused_unopened(tmp_path: Path) -> None:
+    path = tmp_path / "bomb.pth"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("archive/data.pkl", b"x")
+        with archive.open("archive/data/0", "w") as stream:
+            for _ in range(100):
+                stream.write(bytes(1 << 20))
+    assert path.stat().st_size < 200_000
+    with pytest.raises(NormscapeError, match="compressed archive"):
+        read_tensors(path)
+    torch.save({"weight": torch.ones(3)}, tmp_path / "good.pth")
+    assert set(read_tensors(tmp_path / "good.pth")) == {"weight"}

@@ -1,6 +1,10 @@
 from __future__ import annotations
 
 import io
+import os
+import resource
+import struct
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +22,7 @@ from normscape.data.images import (
     read_image,
     read_mask,
 )
+from normscape.data.scan import image_facts
 from normscape.errors import DataError
 
 Picture = Callable[..., Image.Image]
@@ -96,6 +101,60 @@ def test_bombs_are_refused_before_decoding() -> None:
     nearly = encode(Image.new("1", (10_400, 10_000)))
     with pytest.raises(DataError, match="10400x10000 pixels: more than 100 megapixels"):
         decode_image(nearly)
+
+
+def png_of_zeros(side: int) -> bytes:
+    """A real picture of one bit a pixel, written row by row."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        body = kind + data
+        return struct.pack(">I", len(data)) + body + struct.pack(">I", zlib.crc32(body))
+
+    rows = zlib.compressobj(9)
+    packed = [rows.compress(bytes(100 * ((side + 7) // 8 + 1))) for _ in range(side // 100)]
+    header = struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0)
+    data = b"".join([*packed, rows.flush()])
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
+    )
+
+
+def test_a_picture_of_two_and_a_half_gigapixels_costs_no_memory(tmp_path: Path) -> None:
+    path = tmp_path / "bomb.png"
+    path.write_bytes(png_of_zeros(50_000))
+    assert path.stat().st_size < 1_000_000
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for read in (read_image, lambda bomb: read_mask(bomb, 256)):
+        with pytest.raises(DataError, match="more than 100 megapixels"):
+            read(path)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000  # KiB
+    assert np.asarray(decode_image(png_of_zeros(800)).image).max() == 0  # the writer is right
+
+
+def test_text_that_unpacks_to_very_much_is_refused() -> None:
+    packed = zlib.compress(b"a" * 200_000_000)
+    body = b"zTXt" + b"comment\0\0" + packed
+    text = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
+    small = png_of_zeros(800)
+    with pytest.raises(DataError, match="cannot be decoded"):
+        decode_image(small[:33] + text + small[33:])
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device", "folder", "huge"])
+def test_what_is_no_plain_file_is_refused_and_not_waited_for(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "image.png"
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "device":
+        path.symlink_to("/dev/zero")
+    elif kind == "folder":
+        path.mkdir()
+    else:
+        with path.open("wb") as stream:
+            stream.truncate(1 << 40)  # a file with a hole
+    with pytest.raises(DataError, match=r"image\.png"):
+        read_image(path)
+    assert image_facts(path).error
 
 
 def test_grey_is_repeated(picture: Picture) -> None:

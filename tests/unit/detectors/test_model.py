@@ -22,11 +22,11 @@ def model(request, prototypes, params, images) -> InspectionModel:
             parameter.add_(0.1 * torch.randn_like(parameter))
     complete = InspectionModel(
         prototypes.transform, detector, prototypes.head,
-        categories=prototypes.categories, maps=params.maps, routed_categories=2,
+        categories=prototypes.categories, maps=params.maps, routed_categories=2, route_margin=100.0,
     ).eval()  # fmt: skip
     if settings.diffuses:
         with torch.no_grad():
-            detector.fit_normalisation(detector.components(images(8, 2), ROUTES.expand(8, -1)))
+            detector.fit_spread(detector.components(images(8, 2), ROUTES.expand(8, -1)))
     return complete
 
 
@@ -64,11 +64,13 @@ def test_cached_and_fresh_features_score_alike(model, images):
 
 
 @pytest.mark.parametrize("model", [0.6], indirect=True)
-def test_normal_components_are_standardised(model, images):
+def test_components_are_fused_in_units_of_their_spread(model, images):
     found = model.detector.components(images(40, 7), ROUTES.expand(40, -1))
-    standard = (found - model.detector.centre) / model.detector.spread
-    assert standard.mean().abs() < 0.1
-    assert 0.8 < standard.std() < 1.2
+    standard = (found / model.detector.spread).flatten(0, 1)
+    assert ((standard.std(dim=0) - 1.0).abs() < 0.2).all()
+    fused = model.detector.fuse(found).flatten(0, 1)
+    assert (fused > 0).all()
+    torch.testing.assert_close(fused[:, 0], 0.6 * standard[:, 0] + 0.4 * standard[:, 2])
 
 
 @pytest.mark.parametrize("model", [1.0], indirect=True)
@@ -79,8 +81,8 @@ def test_without_diffusion_the_map_is_the_distance_and_nothing_is_left_of_the_de
     detector = model.detector
     inside = [detector.spaces.enter(tokens[i], i % 2) for i in range(3)]
     expected = [detector.local_bank(inside[i], i % 2).distance.sqrt() for i in range(3)]
-    found = detector.anomaly_map(tokens, ROUTES.expand(3, -1))
-    torch.testing.assert_close(found, torch.stack(expected))
+    found = detector.token_scores(tokens, ROUTES.expand(3, -1))
+    torch.testing.assert_close(found[..., 0], torch.stack(expected))
     assert not [name for name in model.state_dict() if "denoiser" in name or "noise" in name]
     with pytest.raises(ValueError, match="no denoiser"):
         model.detector.denoise(tokens, torch.ones(3), None)
@@ -91,10 +93,31 @@ def test_an_image_sent_to_two_categories_settles_in_its_own(model, images):
     both = model(maps)
     model.routed_categories = 1
     assert torch.equal(model(maps).score, both.score)
-    model.head.means.copy_(model.head.means.flip(0))  # every image now comes to the wrong one first
+    model.head.centres.copy_(
+        model.head.centres.flip(0)
+    )  # every image now comes to the wrong one first
     assert (model(maps).score > both.score).all()
     model.routed_categories = 2
     assert torch.equal(model(maps).score, both.score)
+
+
+def test_a_category_beyond_the_margin_is_not_asked(model, images):
+    maps = as_maps(images(6, 5))
+    both = model(maps)
+    model.route_margin = 1.0
+    assert torch.equal(model(maps).score, both.score)
+    model.head.centres.copy_(model.head.centres.flip(0))
+    assert (model(maps).score > both.score).all()
+
+
+def test_what_is_scored_with_is_what_is_stored(model, tmp_path):
+    bank = model.detector.local_bank
+    assert bank.prototypes.dtype == torch.bfloat16
+    assert not bank.prototypes.requires_grad
+    model.save(tmp_path)
+    loaded = InspectionModel.load(tmp_path).detector.local_bank
+    assert loaded.prototypes.dtype == torch.bfloat16
+    assert torch.equal(loaded.prototypes, bank.prototypes)
 
 
 def test_save_and_load_give_the_same_scores(model, images, tmp_path):

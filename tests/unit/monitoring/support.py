@@ -1,7 +1,6 @@
 """A project with a registered production model (its parts small but valid) and a scored feed."""
 
 import datetime
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from normscape.registry.bundle import seal
 from normscape.registry.gate import GateDecision
 from normscape.registry.store import LocalRegistry
 from normscape.scoring import log
+from tests.unit.bundles import write_parts
 
 CATEGORIES = {"bolt": 150, "cap": 90, "nut": 200, "pin": 60}
 
@@ -50,15 +50,12 @@ def reference(rng: np.random.Generator, images: int = 40) -> pd.DataFrame:
 
 def make_bundle(folder: Path, frame: pd.DataFrame) -> Path:
     folder.mkdir(parents=True)
-    (folder / "model.safetensors").write_bytes(os.urandom(100))
+    write_parts(folder, tuple(CATEGORIES), 100)
     fit_calibration(
         frame["score"], frame["category"].tolist(), frame["category_distance"],
         CalibrateParams(), Runtime(),
     ).save(folder / "calibration.json")  # fmt: skip
     frame.to_parquet(folder / "reference.parquet", index=False)
-    write_json(folder / "model.json", {"categories": list(CATEGORIES)})
-    for name in ("backbone.json", "metrics.json"):
-        write_json(folder / name, {})
     write_json(folder / "gate.json", GateDecision(True, ()).as_dict())
     write_json(folder / "images.json", {"train": [], "calibration": []})
     code = {"commit": "c" * 40, "dirty": False, "changed": []}

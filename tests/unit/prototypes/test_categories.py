@@ -42,7 +42,7 @@ def test_an_unknown_product_is_far_from_all():
 
 
 def test_tokens_with_a_defect_in_a_tenth_of_the_image():
-    centre = head().means[0]
+    centre = head().centres[0] @ torch.linalg.inv(head().whitening)
     tokens = centre + random(1, 100, 16)
     damaged = tokens.clone()
     damaged[:, :10] += 50.0

@@ -1,6 +1,5 @@
 """Bundles whose parts are small, and the stores that the contract suite runs over."""
 
-import os
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from normscape.registry.bundle import seal
 from normscape.registry.contract import Registry
 from normscape.registry.gate import Check, GateDecision
 from normscape.registry.store import LocalRegistry
+from tests.unit.bundles import write_parts
 
 MakeBundle = Callable[..., Path]
 
@@ -26,7 +26,7 @@ def decision(*, passed: bool) -> GateDecision:
 
 @pytest.fixture
 def make_bundle(tmp_path: Path) -> MakeBundle:
-    """Write a sealed bundle; what the registry does not look into is random bytes."""
+    """Write a sealed bundle; its tensors are random bytes."""
     count = 0
 
     def make(*, passed: bool = True, dirty: bool = False, size: int = 2000) -> Path:
@@ -34,12 +34,7 @@ def make_bundle(tmp_path: Path) -> MakeBundle:
         count += 1
         folder = tmp_path / "made" / str(count)
         folder.mkdir(parents=True)
-        (folder / "model.safetensors").write_bytes(os.urandom(size))
-        (folder / "reference.parquet").write_bytes(os.urandom(100))
-        for name in ("calibration.json", "metrics.json"):
-            write_json(folder / name, {"made": count})
-        write_json(folder / "model.json", {"categories": ["bolt", "nut"]})
-        write_json(folder / "backbone.json", {"name": "lite2"})
+        write_parts(folder, ("bolt", "nut"), size)
         write_json(folder / "gate.json", decision(passed=passed).as_dict())
         write_json(folder / "images.json", {"train": ["a" * 64], "calibration": ["b" * 64]})
         code = {"commit": "c" * 40, "dirty": dirty, "changed": ["src/x.py"] if dirty else []}

@@ -1,6 +1,5 @@
 """A checkout whose stages have run: real tables, thresholds and Git; random bytes for weights."""
 
-import os
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from normscape.calibration.calibrator import fit_calibration
 from normscape.data.manifest import write_manifest
 from normscape.files import write_json
 from normscape.params import CalibrateParams, Params, load_params
+from tests.unit.bundles import write_model
 
 CATEGORIES = ("bolt", "nut")
 IDENTITY = BackboneIdentity(
@@ -96,8 +96,7 @@ def make_project(root: Path, *, auroc: float = 0.9) -> Params:
     write_manifest(params.artifacts / "manifest.parquet", manifest())
     for stage in ("detector", "features", "calibration", "evaluation"):
         (params.artifacts / stage).mkdir()
-    (params.artifacts / "detector" / "model.safetensors").write_bytes(os.urandom(5000))
-    write_json(params.artifacts / "detector" / "model.json", {"categories": list(CATEGORIES)})
+    write_model(params.artifacts / "detector", CATEGORIES, 5000)
     write_json(params.artifacts / "features" / "backbone.json", IDENTITY.as_dict())
     calibration_folder = params.artifacts / "calibration"
     names = [name for name in CATEGORIES for _ in range(8)]

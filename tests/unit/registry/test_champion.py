@@ -10,23 +10,31 @@ import pytest
 import torch
 import yaml
 from PIL import Image
+from safetensors.torch import save_file
 
+from normscape.backbones.sources import locate
+from normscape.backbones.weights import load_weights
+from normscape.data.images import read_image
 from normscape.data.manifest import read_manifest
-from normscape.errors import NormscapeError
+from normscape.errors import NormscapeError, UsageError
 from normscape.files import read_json, write_json
 from normscape.params import Params, load_params
 from normscape.registry.bundle import Bundle, seal
 from normscape.registry.champion import compare_with_champion, rescore_champion
+from normscape.registry.code import read_code_state
 from normscape.registry.contract import PRODUCTION
+from normscape.registry.decision import GateDecision
 from normscape.registry.publish import publish
 from normscape.registry.store import open_registry
+from normscape.registry.writer import write_bundle
+from normscape.scoring.scorer import Scorer
 from normscape.stages.runner import STAGES, run_stage
 
 from .project import git
 
 pytestmark = pytest.mark.slow
 
-PARAMS = {
+PARAMS: dict[str, Any] = {
     "manifest": {"calibration_percent": 30, "calibration_min_images": 4, "group_pattern": None},
     "validate": {"min_train": 4, "min_calibration": 2},
     "backbone": {"input_size": 64, "levels": [1, 2], "runtime": "torch", "precision": "fp32"},
@@ -129,7 +137,7 @@ def test_a_bundle_brings_back_the_model(project: Params) -> None:
 
 
 def test_the_frozen_champion_repeats_its_own_figures(project: Params) -> None:
-    again = rescore_champion(production(project), rows_of_test(project), project)
+    again = rescore_champion(production(project), rows_of_test(project), project).metrics
     recorded = production(project).metrics
     assert set(again["categories"]) == set(recorded["categories"])
     for category, figures in recorded["categories"].items():
@@ -139,7 +147,7 @@ def test_the_frozen_champion_repeats_its_own_figures(project: Params) -> None:
 def test_it_keeps_its_own_backbone_when_todays_is_another(project: Params) -> None:
     other = project.backbone.model_copy(update={"input_size": 96, "levels": (2,)})
     today = project.model_copy(update={"backbone": other})
-    again = rescore_champion(production(project), rows_of_test(project), today)
+    again = rescore_champion(production(project), rows_of_test(project), today).metrics
     assert again["mean"] == pytest.approx(production(project).metrics["mean"], rel=1e-6)
 
 
@@ -161,8 +169,10 @@ def test_images_the_champion_learned_from_are_left_out_for_both(project: Params)
     run(project, "manifest", "evaluate")  # the model itself may stay: the images have changed
     comparison = compare_with_champion(open_registry(project), "v0001", project)
     assert (comparison.images, comparison.left_out) == (20, 3)
-    for metrics in (comparison.challenger, comparison.champion):
-        assert metrics["categories"]["bolt"]["images"] == {"normal": 5, "anomalous": 5}
+    assert comparison.paired is not None
+    ranked = comparison.paired.categories["bolt"].image_auroc
+    assert ranked is not None
+    assert ranked.images == 10
     whole = read_json(project.artifacts / "evaluation" / "metrics.json")
     assert whole["categories"]["bolt"]["images"] == {"normal": 8, "anomalous": 5}
     result = publish(project, reason="three images moved")
@@ -175,7 +185,8 @@ def test_new_and_removed_categories(project: Params) -> None:
     run(project, "manifest", "evaluate")
     comparison = compare_with_champion(open_registry(project), "v0001", project)
     assert comparison.removed == ("nut",)
-    assert set(comparison.champion["categories"]) == {"bolt"}
+    assert comparison.paired is not None
+    assert set(comparison.paired.categories) == {"bolt"}
     result = publish(project, reason="another product")
     notes = " ".join(result.decision.notes)
     assert "absolute thresholds only: washer" in notes
@@ -187,7 +198,7 @@ def test_nothing_in_common(project: Params) -> None:
         (project.data / name).rename(project.data / f"new-{name}")
     run(project, "manifest", "evaluate")
     comparison = compare_with_champion(open_registry(project), "v0001", project)
-    assert (comparison.images, comparison.champion) == (0, {"categories": {}})
+    assert (comparison.images, comparison.paired) == (0, None)
     assert any("shares no category" in n for n in publish(project, reason="x").decision.notes)
 
 
@@ -200,3 +211,49 @@ def test_a_damaged_champion_stops_the_gate(project: Params) -> None:
     with pytest.raises(NormscapeError, match=r"model\.safetensors is damaged"):
         publish(project, reason="against a broken champion")
     assert open_registry(project).versions() == ["v0001"]
+
+
+def test_a_model_against_itself_differs_in_nothing_and_passes(project: Params) -> None:
+    result = publish(project, reason="the same again")
+    assert result.promoted, result.refusal
+    paired = result.decision.paired
+    assert paired is not None
+    for contrasts in (paired.overall, *paired.categories.values()):
+        assert contrasts.localisation is not None
+        for contrast in (contrasts.image_auroc, contrasts.escapes, contrasts.false_alarms):
+            assert contrast is not None
+            assert (contrast.low, contrast.high) == (0, 0)
+    assert Bundle.load(open_registry(project).get("v0002")).gate == result.decision
+
+
+def test_scores_of_other_images_stop_the_gate(project: Params) -> None:
+    path = project.artifacts / "evaluation" / "scores.parquet"
+    pd.read_parquet(path)[1:].to_parquet(path)
+    with pytest.raises(UsageError, match="not the same; run dvc repro"):
+        publish(project, reason="half evaluated")
+    path.unlink()
+    with pytest.raises(UsageError, match=r"scores\.parquet is missing"):
+        publish(project, reason="not evaluated")
+
+
+def test_weights_that_no_package_holds_travel_with_the_bundle(
+    project: Params, tmp_path: Path
+) -> None:
+    """Made with a weights file; scored again where that file never was."""
+    name = project.backbone.name
+    packaged = locate("package", name, root=tmp_path, cache=tmp_path)
+    save_file(load_weights(name, "package", packaged).tensors, project.root / "w.safetensors")
+    content = PARAMS | {"backbone": PARAMS["backbone"] | {"weights": "w.safetensors"}}
+    (project.root / "params.yaml").write_text(yaml.safe_dump(content))
+    params = load_params(project.root / "params.yaml")
+    run(params, *STAGES)
+    target = tmp_path / "bundle"
+    write_bundle(target, params, read_code_state(params.root), GateDecision(True, ()))
+    (project.root / "w.safetensors").unlink()
+    bundle = Bundle.load(target)
+    assert Path(bundle.identity.weights) == (target / "backbone.safetensors").resolve()
+    assert str(tmp_path) not in (target / "backbone.json").read_text()
+    picture(tmp_path / "image.png", 1, columns=True)
+    scorer = Scorer.open(bundle, root=tmp_path / "nowhere", cache=tmp_path / "cache")
+    found = scorer.score([read_image(tmp_path / "image.png")])
+    assert np.isfinite(found[0].score)

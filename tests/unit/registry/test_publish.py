@@ -7,16 +7,21 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from normscape.cli.models import models_app
+from normscape.cli.main import models_app
 from normscape.errors import BusyError, GateError, NormscapeError, UsageError
-from normscape.files import exclusive_lock
+from normscape.evaluation.paired import Contrast, Contrasts, PairedScores
+from normscape.files import exclusive_lock, write_json
 from normscape.params import Params
 from normscape.registry.bundle import Bundle
+from normscape.registry.challenge import Comparison
+from normscape.registry.code import read_code_state
 from normscape.registry.contract import PRODUCTION
+from normscape.registry.gate import decide
 from normscape.registry.publish import publish
 from normscape.registry.store import open_registry
+from normscape.registry.writer import write_bundle
 
-from .project import make_project
+from .project import make_project, metrics
 
 
 @pytest.fixture
@@ -171,3 +176,46 @@ def test_verify_names_the_damaged_version(project: Params) -> None:
     path.parent.chmod(0o755)
     path.unlink()
     assert "damaged" in call(project, "list")
+
+
+def test_diff_shows_what_differs_and_nothing_else(project: Params) -> None:
+    call(project, "publish", "--no-promote")
+    path = project.root / "params.yaml"
+    path.write_text(path.read_text() + "calibrate: {target_fpr: 0.3}\n")
+    (project.root / "data.dvc").write_text("outs:\n- md5: ffff.dir\n  path: data\n")
+    measured = project.artifacts / "evaluation" / "metrics.json"
+    write_json(measured, metrics(auroc=0.875))
+    call(project, "publish", "--no-promote")
+    found = call_json(project, "diff", "v0001", "v0002")
+    assert found["params"] == {
+        "calibrate.target_fpr": {"a": 0.05, "b": 0.3, "difference": pytest.approx(0.25)}
+    }
+    assert found["data"] == {"a": "0123abcd.dir", "b": "ffff.dir"}
+    assert found["categories"] == {"added": [], "removed": []}
+    assert found["metrics"]["bolt"]["image_auroc"]["difference"] == pytest.approx(-0.025)
+    assert found["thresholds"]["nut"]["difference"] == 0
+    assert set(found["files"]) == {
+        "metrics.json", "gate.json", "model_card.md", "params.yaml", "provenance.json",
+    }  # fmt: skip
+    text = call(project, "diff", "v0001", "v0002")
+    assert "calibrate.target_fpr" in text
+    assert "0.9 to 0.875 (-0.025)" in text
+    same = call(project, "diff", "v0001", "v0001")
+    assert "parameters: the same" in same
+    assert "files: the same" in same
+    call(project, "diff", "v0001", "v0009", error=UsageError)
+
+
+def test_show_tables_the_comparison_with_the_champion(project: Params) -> None:
+    even = Contrast(40, 0.9, 0.8, 0.05, 0.15)
+    found = PairedScores(0.95, Contrasts(image_auroc=even), {"bolt": Contrasts(image_auroc=even)})
+    decision = decide(metrics(), Comparison("v0001", found, 40, 0, ()), project.gate)
+    write_bundle(project.root / "bundle", project, read_code_state(project.root), decision)
+    open_registry(project).register(project.root / "bundle", reason="compared")
+    text = call(project, "show", "v0001")
+    assert "against v0001" in text
+    assert "0.800 to 0.900 (+0.050 to +0.150)" in text
+    shown = call_json(project, "show", "v0001")["comparison"]
+    assert shown["categories"]["bolt"]["image_auroc"]["low"] == 0.05
+    card = (open_registry(project).get("v0001") / "model_card.md").read_text()
+    assert "| bolt | 0.800 to 0.900 (+0.050 to +0.150) |" in card

@@ -16,6 +16,8 @@ from bench.fabric import fabric, spoil, write
 from bench.record import ROOT
 from normscape.backbones import load_backbone
 from normscape.data.manifest import read_manifest
+from normscape.errors import UsageError
+from normscape.export.write import export_bundle
 from normscape.files import read_json
 from normscape.params import Params, TilingParams
 from normscape.registry.bundle import Bundle
@@ -158,6 +160,12 @@ def test_how_images_are_cut_belongs_to_the_model(project: Params) -> None:
     before, after = new.thresholds["fabric"]
     assert after < before
     assert Bundle.load(open_registry(project).get(new.version)).calibration.tiling.tile == 512
+
+
+def test_an_export_that_would_not_cut_is_refused(project: Params, tmp_path: Path) -> None:
+    version, bundle = open_version(project, "production")
+    with pytest.raises(UsageError, match="v0001 cuts large images into tiles"):
+        export_bundle(bundle, version, "torch", tmp_path / "out", images=[], params=project)
 
 
 def test_memory_is_that_of_the_image_and_not_of_its_tiles(project: Params) -> None:

@@ -1,0 +1,255 @@
+"""The scorer as one module of tensor operations that `torch.export` can follow.
+
+`InspectionModel` walks through a batch image by image and through Python numbers, which no export
+can. Here the same is done for a batch at once: an image's nearest categories become indices, and
+the prototypes of a category, whose number differs, rows that are gathered and masked.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from normscape.backbones import LevelShape
+from normscape.calibration.calibrator import Calibration
+from normscape.detectors.maps import finish_maps
+from normscape.detectors.model import InspectionModel
+from normscape.errors import NormscapeError
+from normscape.export.tables import CalibrationTables
+from normscape.features.transform import TokenTransform, to_grid
+from normscape.prototypes.local import LocalBank
+from normscape.prototypes.sample import REGIONS, pool_regions, region_of_tokens
+
+OUTPUTS = (
+    "score", "map", "category", "category_distance", "category_p_value", "p_value",
+    "p_value_predicted", "threshold", "flagged",
+)  # fmt: skip
+"""Names of what the graph returns, in this order."""
+
+_FLOAT16_MAX = 65504.0
+_SPLIT = 2.0**13 + 1.0
+_FAR = 1e30
+
+
+class TokenGraph(nn.Module):
+    """`TokenTransform` after the rounding of the feature store, without antialiased resizing.
+
+    Pooling and resizing are linear and separable: `A F Bᵀ` with two small matrices a level, which
+    every runtime computes alike; their antialiased resizing differs.
+    """
+
+    bias: Tensor
+
+    def __init__(self, transform: TokenTransform) -> None:
+        super().__init__()
+        self.shapes = transform.shapes
+        self.register_buffer("bias", transform.bias.detach())
+        self.resized: list[bool] = []
+        self.shrinks: list[bool] = []
+        for level, shape in enumerate(transform.shapes):
+            channels, height, width = shape
+            rows, columns = _operators(shape, transform.grid, transform.neighbourhood)
+            self.register_buffer(f"rows_{level}", rows)
+            self.register_buffer(f"columns_{level}", columns)
+            kernel = transform.get_buffer(f"projection_{level}")[:, :, None, None]
+            self.register_buffer(f"kernel_{level}", kernel)
+            self.resized.append(not (_is_identity(rows) and _is_identity(columns)))
+            # The order with fewer values to resize; the product is the same.
+            fewer = height * width >= transform.tokens and channels <= transform.dimensions
+            self.shrinks.append(fewer)
+
+    def forward(self, maps: tuple[Tensor, ...]) -> Tensor:
+        """Tokens `(B, N, D)` of level maps `(B, C_l, H_l, W_l)`."""
+        total = self.bias.view(1, -1, 1, 1)
+        for level, features in enumerate(maps):
+            values = _as_float16(features)
+            kernel = self.get_buffer(f"kernel_{level}")
+            if self.shrinks[level]:
+                total = total + functional.conv2d(self._resize(values, level), kernel)
+            else:
+                total = total + self._resize(functional.conv2d(values, kernel), level)
+        return total.flatten(2).transpose(1, 2)
+
+    def _resize(self, maps: Tensor, level: int) -> Tensor:
+        if not self.resized[level]:
+            return maps
+        rows, columns = self.get_buffer(f"rows_{level}"), self.get_buffer(f"columns_{level}")
+        return rows @ maps @ columns.T
+
+
+class BankGraph(nn.Module):
+    """`LocalBank` for several categories of several images at once, ranked in full precision.
+
+    The prototypes stay as they are, one category after the other. Memory grows with the batch and
+    with the largest category, `(B, m, K, D)`, and not with the number of categories.
+    """
+
+    prototypes: Tensor
+    lengths: Tensor
+    starts: Tensor
+    sizes: Tensor
+    places: Tensor
+
+    def __init__(self, bank: LocalBank) -> None:
+        super().__init__()
+        sizes = torch.tensor(bank.sizes)
+        prototypes = bank.prototypes.detach().float()
+        self.register_buffer("prototypes", prototypes)
+        self.register_buffer("lengths", prototypes.square().sum(dim=1))
+        self.register_buffer("starts", sizes.cumsum(0) - sizes)
+        self.register_buffer("sizes", sizes)
+        self.register_buffer("places", torch.arange(max(bank.sizes)))
+
+    def forward(self, inside: Tensor, categories: Tensor) -> tuple[Tensor, Tensor]:
+        """The nearest prototype of each token in each of its image's categories.
+
+        Args:
+            inside: `(B, m, N, D)` in the spaces of the categories.
+            categories: `(B, m)`.
+
+        Returns:
+            The mean squared distance of an image to a category `(B, m)`, and the rows of the
+            nearest prototypes `(B, m, N)`.
+        """
+        beyond = self.places >= self.sizes[categories].unsqueeze(-1)
+        rows = (self.starts[categories].unsqueeze(-1) + self.places).clamp_max(
+            len(self.prototypes) - 1
+        )
+        lengths = self.lengths[rows].masked_fill(beyond, _FAR)
+        near = self.prototypes[rows].transpose(2, 3)
+        ranks = lengths.unsqueeze(2) - 2.0 * (inside @ near)
+        lowest, place = ranks.min(dim=3)
+        misfit = (lowest + inside.square().sum(dim=3)).mean(dim=2)
+        return misfit, self.starts[categories].unsqueeze(-1) + place
+
+
+class DetectorGraph(nn.Module):
+    """Level maps in; scores, maps, categories, p-values and decisions out.
+
+    Args:
+        model: A trained model without diffusion.
+        calibration: Its thresholds and tails.
+
+    Raises:
+        NormscapeError: The model's maps need the diffusion, which has no export.
+    """
+
+    pooling: Tensor
+
+    def __init__(self, model: InspectionModel, calibration: Calibration) -> None:
+        super().__init__()
+        config = model.detector.config
+        if config.diffuses:
+            raise NormscapeError(
+                f"the model was made with detector.prototype_share {config.prototype_share:g}, and "
+                "only models without the diffusion (1, the default) can be exported; set it to 1 "
+                "and train again"
+            )
+        self.tokens = TokenGraph(model.transform)
+        self.head = model.head
+        self.spaces = model.detector.spaces
+        self.bank = BankGraph(model.detector.local_bank)
+        self.tables = CalibrationTables(calibration, model.categories)
+        self.maps = model.maps
+        self.routed = min(model.routed_categories, len(model.categories))
+        self.margin = model.route_margin
+        each = torch.eye(config.tokens).unsqueeze(0)
+        self.register_buffer("pooling", pool_regions(each, region_of_tokens(config.tokens))[0])
+
+    @property
+    def shapes(self) -> tuple[LevelShape, ...]:
+        """`(C, H, W)` of each level."""
+        return self.tokens.shapes
+
+    def forward(self, maps: tuple[Tensor, ...], declared: Tensor) -> tuple[Tensor, ...]:
+        """Judge a batch.
+
+        Args:
+            maps: Level maps `(B, C_l, H_l, W_l)`.
+            declared: `(B,)` int64, the index of the category that the line gives, or -1.
+
+        Returns:
+            What `OUTPUTS` names, each `(B,)` but the map, `(B, S, S)`. `p_value`, `threshold` and
+            `flagged` are those of the declared category, or of the predicted one for -1.
+        """
+        tokens = self.tokens(maps)
+        categories, distances = self.head.classify(self._embedding(tokens), self.routed)
+        inside = self.spaces.enter(tokens.unsqueeze(1), categories)
+        misfit, rows = self.bank(inside, categories)
+        asked = distances <= self.margin * distances[:, :1]
+        best = misfit.masked_fill(~asked, _FAR).argmin(dim=1)
+        nearest = self.bank.prototypes[_chosen(rows, best)]
+        differences = self.spaces.differences(_chosen(inside, best), nearest)
+        pixels, score = finish_maps(differences, self.maps)
+        predicted, distance = categories[:, 0], distances[:, 0]
+        used = torch.where(declared >= 0, declared, predicted)
+        threshold = self.tables.thresholds[used]
+        return (
+            score,
+            pixels,
+            predicted,
+            distance,
+            self.tables.category_p_value(distance),
+            self.tables.p_value(score, used),
+            self.tables.p_value(score, predicted),
+            threshold,
+            score > threshold,
+        )
+
+    def _embedding(self, tokens: Tensor) -> Tensor:
+        """`image_embedding` with a sort: few runtimes have a median."""
+        regions = (self.pooling @ tokens).sort(dim=1).values
+        return regions[:, (REGIONS**2 - 1) // 2]
+
+
+class ScorerGraph(nn.Module):
+    """Decoded pixels in, everything out.
+
+    Args:
+        network: A `FeatureNetwork`.
+        detector: See the class.
+    """
+
+    def __init__(self, network: nn.Module, detector: DetectorGraph) -> None:
+        super().__init__()
+        self.network = network
+        self.detector = detector
+
+    def forward(self, pixels: Tensor, declared: Tensor) -> tuple[Tensor, ...]:
+        """Judge `(B, 3, S, S)` float32 pixels in [0, 1]; see `DetectorGraph.forward`."""
+        judged: tuple[Tensor, ...] = self.detector(self.network(pixels), declared)
+        return judged
+
+
+def _chosen(values: Tensor, best: Tensor) -> Tensor:
+    """`(B, ...)`: of `values (B, m, ...)` the `best (B,)` one of each image."""
+    index = best.view(-1, *[1] * (values.dim() - 1)).expand(-1, 1, *values.shape[2:])
+    return values.gather(1, index)[:, 0]
+
+
+def _operators(shape: LevelShape, grid: int, neighbourhood: int) -> tuple[Tensor, Tensor]:
+    """`A (grid, H)` and `B (grid, W)` with `to_grid(F) = A F Bᵀ`: its answers to single lines."""
+    _, height, width = shape
+    rows = torch.eye(height).view(height, 1, height, 1).expand(-1, -1, -1, width)
+    columns = torch.eye(width).view(width, 1, 1, width).expand(-1, -1, height, -1)
+    return (
+        to_grid(rows, grid, neighbourhood)[:, 0, :, 0].T.contiguous(),
+        to_grid(columns, grid, neighbourhood)[:, 0, 0].T.contiguous(),
+    )
+
+
+def _as_float16(values: Tensor) -> Tensor:
+    """Float32 values rounded to the 11 binary digits of a float16 (Veltkamp's splitting).
+
+    Not `half().float()`: OpenVINO removes that pair.
+    """
+    clamped = values.clamp(-_FLOAT16_MAX, _FLOAT16_MAX)
+    spread = clamped * _SPLIT
+    return spread - (spread - clamped)
+
+
+def _is_identity(operator: Tensor) -> bool:
+    return operator.shape[0] == operator.shape[1] and torch.equal(
+        operator, torch.eye(operator.shape[0])
+    )
