@@ -12,6 +12,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from normscape.errors import UsageError
+from normscape.storage.location import SCHEME, S3Location
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Probability = Annotated[float, Field(gt=0.0, lt=1.0)]
@@ -210,13 +211,28 @@ class GateParams(Section):
 
 
 class RegistryParams(Section):
-    """Where model bundles are kept.
+    """Where model bundles are kept, and which of them garbage collection spares.
 
     Attributes:
-        root: A folder, relative to `params.yaml`; None: `registry` in the state folder.
+        root: A folder, relative to `params.yaml`, or `s3://bucket/prefix`; None: `registry` in the
+            state folder.
+        keep_versions: This many of the newest versions.
+        keep_days: Versions that are younger, in days.
     """
 
-    root: Path | None = None
+    root: str | Path | None = Field(default=None, union_mode="left_to_right")
+    keep_versions: Count = 10
+    keep_days: Annotated[float, Field(ge=0)] = 30.0
+
+    @field_validator("root")
+    @classmethod
+    def _is_an_address(cls, value: str | Path | None) -> str | Path | None:
+        try:
+            if str(value).startswith(SCHEME):
+                S3Location.parse(str(value))
+        except UsageError as error:
+            raise ValueError(str(error)) from None
+        return value
 
 
 class ScoreParams(Section):

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from pathlib import Path, PurePosixPath
-from typing import Any
-from urllib.parse import urlsplit
 
-from normscape.errors import NormscapeError, UsageError
-from normscape.files import atomic_path, read_json, sha256_file, write_json
-
-_CHUNK = 1 << 20
-_CONNECT_SECONDS = 5
-_READ_SECONDS = 60
+from normscape.errors import UsageError
+from normscape.files import read_json, sha256_file, write_json
+from normscape.storage.client import connect
+from normscape.storage.download import download
+from normscape.storage.location import S3Location
+from normscape.storage.store import ObjectStore
 
 
 def fetch_s3(url: str, folder: Path) -> Path:
@@ -26,61 +23,23 @@ def fetch_s3(url: str, folder: Path) -> Path:
         UsageError: The address is not `s3://bucket/key`, or there is no such object.
         NormscapeError: The store refuses or does not answer, or the cache cannot be written.
     """
-    from boto3 import client
-    from botocore.config import Config
-    from botocore.exceptions import BotoCoreError, ClientError
-
-    parts = urlsplit(url)
-    bucket, key = parts.netloc, parts.path.lstrip("/")
-    if not bucket or not key:
+    location = S3Location.parse(url)
+    if not location.prefix:
         raise UsageError(f"backbone.weights is '{url}'; expected s3://bucket/key")
-    endpoint = os.environ.get("AWS_ENDPOINT_URL") or None
-    config = Config(
-        connect_timeout=_CONNECT_SECONDS,
-        read_timeout=_READ_SECONDS,
-        retries={"mode": "standard", "max_attempts": 3},
-    )
-    try:
-        store = client("s3", endpoint_url=endpoint, config=config)
-        head = store.head_object(Bucket=bucket, Key=key)
-        name = hashlib.sha256(f"{endpoint} {url} {head['ETag']}".encode()).hexdigest()[:16]
-        path = folder / f"{name}{PurePosixPath(key).suffix}"
-        if not _is_complete(path):
-            _download(store, bucket, key, head, path)
-    except ClientError as error:
-        code = str(error.response.get("Error", {}).get("Code", "unknown"))
-        if code in {"404", "NoSuchKey", "NoSuchBucket"}:
-            raise UsageError(
-                f"backbone.weights is '{url}', and {endpoint or 'S3'} has no such object; "
-                "correct the bucket or the key"
-            ) from None
-        raise NormscapeError(
-            f"{url}: {endpoint or 'S3'} refused with {code}; check the credentials "
-            "(AWS_ACCESS_KEY_ID, AWS_PROFILE) and what they may read"
-        ) from None
-    except BotoCoreError as error:
-        raise NormscapeError(
-            f"{url}: {endpoint or 'S3'} cannot be used: {error}; check AWS_ENDPOINT_URL, the "
-            "network and the credentials"
-        ) from None
+    client = connect()
+    store = ObjectStore(S3Location(location.bucket), client)
+    head = store.head(location.prefix)
+    if head is None:
+        raise UsageError(
+            f"backbone.weights is '{url}', and there is no such object in "
+            f"{client.meta.endpoint_url}; correct the bucket or the key"
+        )
+    name = hashlib.sha256(f"{client.meta.endpoint_url} {url} {head.etag}".encode()).hexdigest()
+    path = folder / f"{name[:16]}{PurePosixPath(location.prefix).suffix}"
+    if not _is_complete(path):
+        download(store, location.prefix, path)
+        write_json(_record(path), {"sha256": sha256_file(path), "size": path.stat().st_size})
     return path
-
-
-def _download(store: Any, bucket: str, key: str, head: dict[str, Any], path: Path) -> None:
-    digest = hashlib.sha256()
-    # IfMatch: an object replaced between the two requests must not pass for the one looked at.
-    answer = store.get_object(Bucket=bucket, Key=key, IfMatch=head["ETag"])
-    with atomic_path(path) as temporary, temporary.open("wb") as stream:
-        for chunk in answer["Body"].iter_chunks(_CHUNK):
-            digest.update(chunk)
-            stream.write(chunk)
-        written = stream.tell()
-        if written != head["ContentLength"]:
-            raise NormscapeError(
-                f"s3://{bucket}/{key}: {written} bytes came, expected {head['ContentLength']}; "
-                "run the command again"
-            )
-    write_json(_record(path), {"sha256": digest.hexdigest(), "size": written})
 
 
 def _record(path: Path) -> Path:

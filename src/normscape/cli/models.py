@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from normscape.cli.collection import gc
 from normscape.cli.export import export
 from normscape.cli.options import DEFAULT_PARAMS, AsJson, ParamsFile, print_json, print_table
 from normscape.errors import GateError, NormscapeError
@@ -16,13 +17,14 @@ from normscape.errors import GateError, NormscapeError
 if TYPE_CHECKING:
     from normscape.params import Params
     from normscape.registry.bundle import Bundle
-    from normscape.registry.contract import Registry
+    from normscape.registry.contract import Registry, VersionSummary
 
 models_app = typer.Typer(
     no_args_is_help=True, help="Versions of the model: list, compare, promote, roll back."
 )
 
 models_app.command()(export)
+models_app.command()(gc)
 
 Reason = Annotated[str, typer.Option("--reason", help="Why, for the audit log.")]
 AllowDirty = Annotated[
@@ -35,7 +37,7 @@ def list_models(params: ParamsFile = DEFAULT_PARAMS, as_json: AsJson = False) ->
     """List all versions with their aliases, their gate's decision and their figures."""
     _, registry = _open(params)
     aliases = registry.aliases()
-    rows = [_row(registry, version, aliases) for version in registry.versions()]
+    rows = [_row(summary, aliases) for summary in registry.summaries()]
     if as_json:
         print_json(rows)
         return
@@ -54,11 +56,14 @@ def show(
     from normscape.registry.challenge import figure_table
 
     _, registry = _open(params)
+    if name in registry.collected_names():
+        _show_collected(registry, name, as_json)
+        return
     version = registry.resolve(name)
     bundle = Bundle.load(registry.get(version))
     paired = bundle.gate.paired
     content = {
-        **_row(registry, version, registry.aliases()),
+        **_row(registry.summaries([version])[0], registry.aliases()),
         "path": str(bundle.folder),
         "content_id": bundle.content_id,
         "backbone": bundle.identity.as_dict(),
@@ -146,13 +151,13 @@ def verify(
     as_json: AsJson = False,
 ) -> None:
     """Verify the checksums of versions; exit 1 and name the files if any is damaged."""
-    from normscape.registry.bundle import Bundle, BundleError
+    from normscape.registry.bundle import BundleError
 
     _, registry = _open(params)
     results: dict[str, str | None] = {}
     for version in [registry.resolve(name) for name in names or registry.versions()]:
         try:
-            Bundle.load(registry.get(version))
+            registry.verify(version)
             results[version] = None
         except BundleError as error:
             results[version] = str(error)
@@ -191,29 +196,32 @@ def _open(path: Path) -> tuple[Params, Registry]:
     return params, open_registry(params)
 
 
-def _row(registry: Registry, version: str, aliases: dict[str, str]) -> dict[str, Any]:
-    from normscape.registry.bundle import Bundle, BundleError
+def _show_collected(registry: Registry, version: str, as_json: bool) -> None:
+    row = _row(registry.summaries([version])[0], registry.aliases())
+    if as_json:
+        print_json(row)
+        return
+    shown = ("version", "made", "data", "code", "collected")
+    print_table(("", ""), [(key, _text(row.get(key))) for key in shown])
 
-    names = [name for name, target in aliases.items() if target == version]
-    row: dict[str, Any] = {"version": version, "aliases": names, "problem": None}
-    try:
-        bundle = Bundle.glance(registry.get(version))
-        return row | {
-            "made": bundle.created,
-            "gate": "passed" if bundle.gate.passed else "failed",
-            "mean": bundle.metrics["mean"],
-            "categories": list(bundle.categories),
-            "data": bundle.data_version,
-            "code": bundle.provenance.code.describe(),
-        }
-    except BundleError as error:
-        return row | {"problem": str(error)}
+
+def _row(summary: VersionSummary, aliases: dict[str, str]) -> dict[str, Any]:
+    gone = summary.collected
+    return {
+        "version": summary.version,
+        "aliases": [name for name, target in aliases.items() if target == summary.version],
+        "problem": summary.problem,
+        "collected": None if gone is None else f"{gone.when[:10]} by {gone.who}: {gone.reason}",
+        **(summary.figures or {}),
+    }
 
 
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:
-    alias = ", ".join(row["aliases"])
+    alias = "(collected)" if row["collected"] else ", ".join(row["aliases"])
     if row["problem"] is not None:
         return (row["version"], "damaged", alias, "", "", "", "", "")
+    if "made" not in row:  # collected, and registered by the first release
+        return (row["version"], "", alias, "", "", "", "", "")
     auroc = row["mean"].get("image_auroc")
     return (
         row["version"],

@@ -1,15 +1,17 @@
 """What every registry promises, whatever it is stored in.
 
 Versions are immutable and numbered `v0001`, `v0002`, …; an alias names one version and moves by
-compare-and-swap only; every change is written to an append-only audit log.
+compare-and-swap only; every change is written to an append-only audit log. Garbage collection takes
+the bytes of versions that nothing needs; their numbers and what they measured stay.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from normscape.errors import NormscapeError, UsageError
 
@@ -71,12 +73,13 @@ class AuditEntry:
     Attributes:
         when: UTC time, ISO 8601.
         who: user@host.
-        action: `register`, `set` or `rollback`.
-        alias: The alias that moved; None for a registration.
+        action: `register`, `set`, `rollback` or `collect`.
+        alias: The alias that moved, or None.
         before: The version the alias named before, or None.
-        after: The version that was registered or that the alias names now.
-        generation: Of the alias after the move; 0 for a registration.
+        after: The version that was registered or collected, or that the alias names now.
+        generation: Of the alias after the move; 0 where none moved.
         reason: Why, in the words of whoever did it.
+        id: Unlike that of any other change; empty in logs of the first release.
     """
 
     when: str
@@ -87,6 +90,54 @@ class AuditEntry:
     after: str
     generation: int
     reason: str
+    id: str = ""
+
+
+@dataclass(frozen=True)
+class VersionSummary:
+    """What a table says about a version; made without verifying its checksums.
+
+    Attributes:
+        version: Its name.
+        figures: Time of making, gate, mean metrics, categories, data and code version; None: they
+            cannot be read.
+        problem: Why not, or None.
+        collected: When and why its bytes were collected; None: they are there.
+    """
+
+    version: str
+    figures: dict[str, Any] | None
+    problem: str | None = None
+    collected: AuditEntry | None = None
+
+
+@dataclass(frozen=True)
+class KeepRule:
+    """What garbage collection spares besides the versions that an alias or its trail names.
+
+    Attributes:
+        newest: This many of the newest versions, at least 1.
+        days: Versions that were registered less than this many days ago.
+    """
+
+    newest: int
+    days: float
+
+
+@dataclass(frozen=True)
+class Collection:
+    """What garbage collection has removed, or would remove.
+
+    Attributes:
+        versions: Those whose bytes go, oldest first.
+        leftovers: Names of what crashes have left: temporary folders, unfinished uploads, objects
+            and marks that nothing needs.
+        bytes: The room all this took.
+    """
+
+    versions: tuple[str, ...]
+    leftovers: tuple[str, ...]
+    bytes: int
 
 
 @dataclass(frozen=True)
@@ -111,7 +162,7 @@ class Registry(Protocol):
         """
 
     def versions(self) -> list[str]:
-        """The names of all versions, oldest first."""
+        """The names of all versions, oldest first, without those that were collected."""
 
     def resolve(self, name: str) -> str:
         """The version that `name`, a version or an alias, stands for.
@@ -124,8 +175,22 @@ class Registry(Protocol):
         """A local folder with the bundle of a version or alias; `Bundle.load` verifies it.
 
         Raises:
-            UsageError: There is no such version or alias.
+            UsageError: There is no such version or alias, or it was collected.
         """
+
+    def verify(self, name: str) -> None:
+        """Verify every byte of a version or alias as the registry keeps it, not a copy of it.
+
+        Raises:
+            BundleError: The version's bundle is damaged.
+            UsageError: There is no such version or alias, or it was collected.
+        """
+
+    def collected_names(self) -> list[str]:
+        """The names of the versions whose bytes were collected, oldest first."""
+
+    def summaries(self, names: Sequence[str] | None = None) -> list[VersionSummary]:
+        """What tables say about these versions, or about all, the collected ones included."""
 
     def alias(self, name: str) -> str | None:
         """The version an alias names, or None."""
@@ -157,12 +222,30 @@ class Registry(Protocol):
         """Move an alias back to the version it named before; raises as `set_alias` does."""
 
     def history(self) -> History:
-        """The audit log; no move is missing from it, even when a crash kept it from the log."""
+        """The audit log; no change is missing from it, even when a crash kept it from the log.
+
+        A change comes after those it rests on, even where the clocks of its writers disagree.
+        """
+
+    def collect(self, rule: KeepRule, *, reason: str, dry_run: bool = False) -> Collection:
+        """Remove the bytes of versions that no alias, no alias's trail and no rule needs.
+
+        A collected version's number is never given again, and its figures are kept. What crashes
+        have left is removed once it is a day old. Safe while others register and move aliases.
+
+        Raises:
+            BusyError: Another collection is under way.
+        """
 
 
 def is_version(name: str) -> bool:
     """Whether `name` has the form of a version, v0001."""
     return _VERSION.fullmatch(name) is not None
+
+
+def number(version: str) -> int:
+    """The number of a version, to sort by."""
+    return int(version[1:])
 
 
 def check_version(name: str) -> None:

@@ -40,12 +40,21 @@ def write_json(target: Path, value: Any) -> None:
     Raises:
         NormscapeError: `target` cannot be written; what was there is untouched.
     """
+    text = json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False)
+    write_bytes(target, f"{text}\n".encode())
+
+
+def write_bytes(target: Path, content: bytes) -> None:
+    """Replace `target` by these bytes, at once and for good.
+
+    Raises:
+        NormscapeError: `target` cannot be written; what was there is untouched.
+    """
     temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("w", encoding="utf-8") as stream:
-            json.dump(value, stream, indent=2, sort_keys=True, ensure_ascii=False)
-            stream.write("\n")
+        with temporary.open("wb") as stream:
+            stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
         temporary.replace(target)

@@ -109,13 +109,14 @@ def check_index(folder: Path, index: Any) -> tuple[str, dict[str, str]]:
     return created, files
 
 
-def _count(value: Any) -> int | None:
-    counts = isinstance(value, int) and not isinstance(value, bool) and value >= 0
-    return value if counts else None
+def check_name(name: str, path: Path = Path(INDEX)) -> None:
+    """Refuse the name of a file that does not belong into a bundle.
 
+    Names come from a file that anybody may have written: one flat folder, known formats only.
 
-def _check_entry(path: Path, name: str, digest: Any) -> None:
-    # Names come from a file that anybody may have written: one flat folder, known formats only.
+    Raises:
+        BundleError: It leads elsewhere, or its format could run code; the message names `path`.
+    """
     if _NAME.fullmatch(name) is None or name == INDEX:
         raise BundleError(f"{path} lists the name {name!r}; expected plain file names only")
     if Path(name).suffix not in _SUFFIXES:
@@ -123,5 +124,14 @@ def _check_entry(path: Path, name: str, digest: Any) -> None:
             f"{path} lists {name!r}; expected only {', '.join(sorted(_SUFFIXES))}: other formats, "
             "pickles among them, could run code"
         )
+
+
+def _count(value: Any) -> int | None:
+    counts = isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    return value if counts else None
+
+
+def _check_entry(path: Path, name: str, digest: Any) -> None:
+    check_name(name, path)
     if not isinstance(digest, str) or re.fullmatch(r"[0-9a-f]{64}", digest) is None:
         raise BundleError(f"{path} has no SHA-256 of {name}; restore the bundle")

@@ -14,7 +14,7 @@ from normscape.files import sha256_file, write_json
 from normscape.params import CalibrateParams, Params, load_params
 from normscape.registry.bundle import seal
 from normscape.registry.gate import GateDecision
-from normscape.registry.store import LocalRegistry
+from normscape.registry.local import LocalRegistry
 from normscape.scoring import log
 from tests.unit.bundles import write_parts
 

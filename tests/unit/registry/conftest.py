@@ -1,27 +1,26 @@
 """Bundles whose parts are small, and the stores that the contract suite runs over."""
 
+import hashlib
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from normscape.files import write_json
-from normscape.registry.bundle import seal
 from normscape.registry.contract import Registry
-from normscape.registry.gate import Check, GateDecision
-from normscape.registry.store import LocalRegistry
-from tests.unit.bundles import write_parts
+from normscape.registry.local import LocalRegistry
+from normscape.registry.s3 import S3Registry, object_name
+from normscape.storage.location import S3Location
+from normscape.storage.store import ObjectStore
+from scripts.services import BUCKET
+from tests.faults import flipped
+
+from .bundles import write_small_bundle
 
 MakeBundle = Callable[..., Path]
-
-
-def decision(*, passed: bool) -> GateDecision:
-    value = 0.9 if passed else 0.5
-    name, metric = "min_mean_image_auroc", "mean image AUROC"
-    return GateDecision(passed, (Check(name, metric, None, value, 0.7, True, passed),))
 
 
 @pytest.fixture
@@ -29,21 +28,10 @@ def make_bundle(tmp_path: Path) -> MakeBundle:
     """Write a sealed bundle; its tensors are random bytes."""
     count = 0
 
-    def make(*, passed: bool = True, dirty: bool = False, size: int = 2000) -> Path:
+    def make(**options: Any) -> Path:
         nonlocal count
         count += 1
-        folder = tmp_path / "made" / str(count)
-        folder.mkdir(parents=True)
-        write_parts(folder, ("bolt", "nut"), size)
-        write_json(folder / "gate.json", decision(passed=passed).as_dict())
-        write_json(folder / "images.json", {"train": ["a" * 64], "calibration": ["b" * 64]})
-        code = {"commit": "c" * 40, "dirty": dirty, "changed": ["src/x.py"] if dirty else []}
-        provenance = {"data_version": "d.dir", "code": code, "packages": {"python": "3.11"}}
-        write_json(folder / "provenance.json", provenance)
-        for name in ("params.yaml", "dvc.lock", "model_card.md"):
-            (folder / name).write_text("gate: {}\n")
-        seal(folder)
-        return folder
+        return write_small_bundle(tmp_path / "made" / str(count), **options)
 
     return make
 
@@ -53,23 +41,62 @@ class Store:
     """A kind of registry: `open` may be called in any process, with the same place."""
 
     open: Callable[[Path], Registry]
-    damage: Callable[[Path, str], Path]  # flips a byte of a version's model; returns the file
+    damage: Callable[[Path, str], str]  # flips a byte of a version's model; returns its name
 
 
-def _damage_local(place: Path, version: str) -> Path:
+def _open_s3(place: Path) -> S3Registry:
+    return S3Registry(ObjectStore(s3_location(place)), place / "cache")
+
+
+def s3_location(place: Path) -> S3Location:
+    """The prefix that stands for a place."""
+    return S3Location(BUCKET, f"tests/{hashlib.sha256(str(place).encode()).hexdigest()[:16]}")
+
+
+def _damage_local(place: Path, version: str) -> str:
     path = place / "versions" / version / "model.safetensors"
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
     path.chmod(0o644)
-    path.write_bytes(content)
-    return path
+    path.write_bytes(flipped(path.read_bytes()))
+    return path.name
 
 
-STORES = {"local": Store(LocalRegistry, _damage_local)}
+def _damage_s3(place: Path, version: str) -> str:
+    store = ObjectStore(s3_location(place))
+    document = _open_s3(place).document(version)
+    name = object_name(document.files["model.safetensors"].sha256)
+    content, _ = store.get_bytes(name, limit=1 << 30)
+    store.put(name, flipped(content))
+    return "model.safetensors"
 
 
-@pytest.fixture(params=sorted(STORES))
-def store(request: pytest.FixtureRequest) -> Store:
+STORES = {
+    "local": Store(LocalRegistry, _damage_local),
+    "moto": Store(_open_s3, _damage_s3),
+    "seaweedfs": Store(_open_s3, _damage_s3),
+}
+
+
+SERVED = [pytest.param(name, marks=pytest.mark.slow) for name in ("moto", "seaweedfs")]
+
+
+@pytest.fixture(params=["local", *SERVED])
+def store(request: pytest.FixtureRequest, use_s3) -> Store:
+    if request.param != "local":
+        use_s3(request.getfixturevalue(f"{request.param}_environment"))
+    return STORES[request.param]
+
+
+@pytest.fixture(params=["local", SERVED[1]])
+def real_store(request: pytest.FixtureRequest, use_s3) -> Store:
+    """The stores that run in production: not moto, where time counts."""
+    if request.param != "local":
+        use_s3(request.getfixturevalue(f"{request.param}_environment"))
+    return STORES[request.param]
+
+
+@pytest.fixture(params=SERVED)
+def s3_store(request: pytest.FixtureRequest, use_s3) -> Store:
+    use_s3(request.getfixturevalue(f"{request.param}_environment"))
     return STORES[request.param]
 
 

@@ -15,8 +15,8 @@ import pytest
 from normscape.errors import NormscapeError
 from normscape.registry.bundle import Bundle
 from normscape.registry.contract import PRODUCTION
+from normscape.registry.local import LocalRegistry
 from normscape.registry.promotion import rollback
-from normscape.registry.store import LocalRegistry
 
 from .conftest import small_disk
 

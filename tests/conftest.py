@@ -1,0 +1,64 @@
+"""Real S3 servers, started once for all tests that ask for them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from scripts.services import BUCKET, seaweedfs
+
+
+@pytest.fixture(scope="session")
+def seaweedfs_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """The environment of a client of a real SeaweedFS server with the bucket `normscape`."""
+    with seaweedfs(tmp_path_factory.mktemp("seaweedfs")) as service:
+        yield service.environment
+
+
+@pytest.fixture(scope="session")
+def moto_environment() -> Iterator[dict[str, str]]:
+    """The environment of a client of moto's server with the bucket `normscape`."""
+    with moto_server() as environment:
+        yield environment
+
+
+@contextmanager
+def moto_server() -> Iterator[dict[str, str]]:
+    """Run moto's server in this process."""
+    from boto3.session import Session
+    from moto.server import ThreadedMotoServer
+
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    environment = {
+        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+        "AWS_ACCESS_KEY_ID": "key",
+        "AWS_SECRET_ACCESS_KEY": "secret",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
+    session = Session("key", "secret", region_name="us-east-1")
+    client = session.client("s3", endpoint_url=environment["AWS_ENDPOINT_URL"])
+    client.create_bucket(Bucket=BUCKET)
+    try:
+        yield environment
+    finally:
+        server.stop()
+
+
+@pytest.fixture
+def use_s3(monkeypatch: pytest.MonkeyPatch):
+    """Put an environment in place, and nothing of the user's own configuration."""
+
+    def use(environment: dict[str, str]) -> None:
+        for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+            monkeypatch.setenv(name, "/dev/null")
+        monkeypatch.delenv("AWS_PROFILE", raising=False)
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+
+    return use
