@@ -85,6 +85,26 @@ class BackboneParams(Section):
         return value
 
 
+class TilingParams(Section):
+    """Large images are cut into overlapping tiles of one size, in training and ever after.
+
+    Attributes:
+        tile: Pixels per side of a tile; None: no image is cut.
+        overlap: Share of a tile's side that lies over its neighbour, at least.
+        above: Images whose longer side has at most so many pixels are not cut.
+        train_tiles: Tiles of each training image that are learned from, at most.
+    """
+
+    tile: Annotated[int, Field(ge=64, le=4096, multiple_of=32)] | None = None
+    overlap: Annotated[float, Field(ge=0.0, le=0.75)] = 0.25
+    above: Annotated[int, Field(ge=0)] = 0
+    train_tiles: Count = 64
+
+    def cuts(self, width: int, height: int) -> bool:
+        """Whether an image of so many pixels is cut."""
+        return self.tile is not None and max(width, height) > self.above
+
+
 class FeatureParams(Section):
     """Feature shards and the transform from feature maps to tokens."""
 
@@ -292,6 +312,7 @@ class Params(Section):
     manifest: ManifestParams = ManifestParams()
     validation: ValidateParams = Field(default=ValidateParams(), alias="validate")
     backbone: BackboneParams = BackboneParams()
+    tiling: TilingParams = TilingParams()
     features: FeatureParams = FeatureParams()
     prototypes: PrototypeParams = PrototypeParams()
     detector: DetectorParams = DetectorParams()
@@ -330,7 +351,7 @@ class Params(Section):
 
 
 MODEL_SECTIONS = (
-    "manifest", "backbone", "features", "prototypes", "detector", "maps", "calibrate",
+    "manifest", "backbone", "tiling", "features", "prototypes", "detector", "maps", "calibrate",
 )  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from normscape.calibration.scales import Floats, Sample, leave_one_out, pool_sca
 from normscape.calibration.tail import Residuals, Tail, build_tail
 from normscape.errors import DataError, NormscapeError, UsageError
 from normscape.files import read_json, write_json
-from normscape.params import CalibrateParams
+from normscape.params import CalibrateParams, TilingParams
 
 
 class Runs(Protocol):
@@ -79,6 +79,7 @@ class Calibration:
         residuals: Per category, what it contributes to the tails.
         distances: Category distances of the same images, in ascending order.
         warnings: Where the rate asked for cannot be attained.
+        tiling: How the images behind the scores were cut; other scores may not be compared.
     """
 
     target_fpr: float
@@ -89,6 +90,7 @@ class Calibration:
     residuals: dict[str, Residuals] = field(repr=False, compare=False)
     distances: Floats = field(repr=False, compare=False)
     warnings: tuple[str, ...] = ()
+    tiling: TilingParams = field(default_factory=TilingParams)
     _tails: dict[str, Tail] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def p_value(self, scores: ArrayLike, categories: Sequence[str]) -> Floats:
@@ -165,6 +167,7 @@ class Calibration:
             "categories": categories,
             "distances": self.distances.tolist(),
             "warnings": list(self.warnings),
+            "tiling": self.tiling.model_dump(mode="json"),
         }
         write_json(path, content)
 
@@ -198,6 +201,7 @@ class Calibration:
                 residuals=residuals,
                 distances=np.asarray(content["distances"], dtype=np.float64),
                 warnings=tuple(content["warnings"]),
+                tiling=TilingParams(**content.get("tiling", {})),  # older ones know of none
             )
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise NormscapeError(
@@ -233,6 +237,7 @@ def fit_calibration(
     identity: Runs,
     *,
     groups: Sequence[str] | None = None,
+    tiling: TilingParams | None = None,
 ) -> Calibration:
     """Fit thresholds and p-values on held-out normal images.
 
@@ -243,6 +248,7 @@ def fit_calibration(
         params: Target rate and strengths of the pooling.
         identity: Runtime and precision of the features behind the scores.
         groups: `(n,)` what each image must stay together with; None if all stand alone.
+        tiling: How the images were cut before they were scored; None: not at all.
 
     Returns:
         The calibration; its `warnings` name each category whose images, even pooled, cannot
@@ -306,6 +312,7 @@ def fit_calibration(
         residuals=residuals,
         distances=np.sort(_finite(distances, "category distance")),
         warnings=tuple(warnings),
+        tiling=tiling or TilingParams(),
     )
 
 

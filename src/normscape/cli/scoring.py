@@ -63,7 +63,10 @@ def score(
     ] = None,
     params: ParamsFile = DEFAULT_PARAMS,
 ) -> None:
-    """Score a day's images: score log, maps, inbox. Run again, it goes on where it stopped."""
+    """Score a day's images: score log, maps, inbox. Run again, it goes on where it stopped.
+
+    Large images are cut into tiles if the model was trained so (tiling in params.yaml).
+    """
     from normscape.scoring.run import score_place
 
     loaded = _params(params)
@@ -173,7 +176,7 @@ def show(
         return
     history = details.pop("history")
     for name, value in details.items():
-        shown = ", ".join(value) if isinstance(value, tuple) else value
+        shown = ", ".join(map(str, value)) if isinstance(value, tuple) else value
         typer.echo(f"{name + ':':<15} {'-' if shown is None else shown}")
     for event in history:
         extra = {k: v for k, v in event.items() if k not in ("at", "event") and v is not None}

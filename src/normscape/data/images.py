@@ -7,7 +7,7 @@ import os
 import stat
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -84,9 +84,18 @@ def read_content(path: Path) -> bytes:
         found = os.fstat(stream.fileno())
         if not stat.S_ISREG(found.st_mode):
             raise DataError("not a plain file but a device, a pipe or a folder")
-        if found.st_size > MAX_BYTES:
-            raise DataError(f"{found.st_size} bytes; expected at most {MAX_BYTES}")
+        check_size(found.st_size)
         return stream.read(MAX_BYTES)
+
+
+def check_size(size: int) -> None:
+    """Refuse files that are too large to be images.
+
+    Raises:
+        DataError: It is; without a name.
+    """
+    if size > MAX_BYTES:
+        raise DataError(f"{size} bytes; expected at most {MAX_BYTES}")
 
 
 def read_image(path: Path) -> Image.Image:
@@ -117,6 +126,27 @@ def decode_image(content: bytes) -> DecodedImage:
         image = _load(content)
         channels = 3 if image.mode in ("P", "PA") else len(image.getbands())
         return DecodedImage(_to_rgb(_upright(image)), channels)
+
+
+def image_size(source: Path | bytes) -> tuple[int, int]:
+    """Width and height that the header of an image file states, before any orientation.
+
+    Args:
+        source: The file, or its bytes.
+
+    Raises:
+        DataError: It cannot be read, or is no image.
+    """
+    if isinstance(source, bytes):
+        with _decoding(), _open(source) as image:
+            return image.size
+    if not source.is_file():
+        raise DataError(f"{source}: not a plain file; restore or remove it")
+    try:
+        with _decoding(), _open(source) as image:
+            return image.size
+    except DataError as error:
+        raise DataError(f"{source}: {error}; replace or remove the file") from None
 
 
 def image_statistics(image: Image.Image) -> ImageStatistics:
@@ -171,14 +201,32 @@ def read_mask(path: Path, size: int) -> NDArray[np.bool_]:
     Raises:
         DataError: The mask cannot be read or decoded.
     """
+    mask = _mask_pixels(path)
+    area = Image.fromarray(mask.astype(np.float32)).resize((size, size), Image.Resampling.BOX)
+    return np.asarray(area) > 0
+
+
+def mask_cells(path: Path, cell: int) -> NDArray[np.bool_]:
+    """Read a mask as bool cells of `cell` by `cell` pixels; the last ones may be smaller.
+
+    A cell is true when any pixel of the defect falls into it.
+
+    Raises:
+        DataError: The mask cannot be read or decoded.
+    """
+    mask = _mask_pixels(path)
+    for axis, length in enumerate(mask.shape):
+        mask = np.logical_or.reduceat(mask, range(0, length, cell), axis=axis)
+    return mask
+
+
+def _mask_pixels(path: Path) -> NDArray[np.bool_]:
     try:
-        mask = decode_mask(read_content(path))
+        return decode_mask(read_content(path))
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
     except DataError as error:
         raise DataError(f"{path}: {error}; replace the mask") from None
-    area = Image.fromarray(mask.astype(np.float32)).resize((size, size), Image.Resampling.BOX)
-    return np.asarray(area) > 0
 
 
 @contextmanager
@@ -200,18 +248,23 @@ def _decoding() -> Iterator[None]:
 def _load(content: bytes) -> Image.Image:
     if not content:
         raise DataError("the file is empty (0 bytes)")
-    image = Image.open(io.BytesIO(content), formats=_FORMATS)
+    image = _open(content)
     if image.width * image.height > MAX_PIXELS:
         raise DataError(f"{image.width}x{image.height} pixels: {_TOO_LARGE}")
     image.load()
     return image
 
 
+def _open(source: Path | bytes) -> Image.Image:
+    stream = source if isinstance(source, Path) else io.BytesIO(source)
+    return Image.open(stream, formats=_FORMATS)
+
+
 def _upright(image: Image.Image) -> Image.Image:
-    try:
-        return ImageOps.exif_transpose(image)
-    except Exception:
-        return image  # damaged EXIF: the pixels are good, only their orientation is not known
+    # Damaged EXIF: the pixels are good, only their orientation is not known.
+    with suppress(Exception):
+        ImageOps.exif_transpose(image, in_place=True)  # else it copies even upright images
+    return image
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from normscape.calibration.calibrator import Calibration
-from normscape.data.images import read_mask
 from normscape.detectors.model import InspectionModel
-from normscape.detectors.predict import predict
 from normscape.errors import DataError
 from normscape.evaluation.metrics import auroc
 from normscape.evaluation.pixels import PixelRankings
@@ -23,23 +19,7 @@ from normscape.evaluation.results import Evaluation
 from normscape.evaluation.summary import summarise
 from normscape.features.store import FeatureStore
 from normscape.params import Params
-
-
-@dataclass(frozen=True)
-class Scored:
-    """What the model says of one image.
-
-    Attributes:
-        score: Raw image score.
-        map: `(S, S)` raw anomaly map.
-        category: The predicted category.
-        distance: Its category distance.
-    """
-
-    score: float
-    map: NDArray[np.float32]
-    category: str
-    distance: float
+from normscape.tiling.images import score_images
 
 
 def evaluate(  # noqa: PLR0917 - six different things
@@ -55,10 +35,10 @@ def evaluate(  # noqa: PLR0917 - six different things
     Args:
         model: The inspection model; it never sees a declared category.
         calibration: Its calibration, on the same runtime and precision as the features.
-        store: Holds the features of all the images.
+        store: Holds the features of the images that are not cut into tiles.
         manifest_rows: The rows of the manifest to measure on, of any categories.
         data: The folder that their paths are relative to.
-        params: `evaluate`, `features.batch_size` and `state` (for a temporary file) are used.
+        params: `evaluate`, `features.batch_size`, `root` and `state` are used.
 
     Returns:
         The evaluation; the same inputs give the same one.
@@ -72,17 +52,18 @@ def evaluate(  # noqa: PLR0917 - six different things
         raise DataError("evaluation: no test images; expected at least one, check the manifest")
     masked = _categories_with_masks(rows)
     records = rows.to_dict("records")
+    items = [(row["sha256"], data / row["path"]) for row in records]
     # Equal images under several paths share one prediction.
     places = rows.groupby("sha256").indices
     found: dict[str, tuple[float, str, float]] = {}
     localisation = np.full(len(rows), np.nan)
     with PixelRankings(params.state) as collected:
-        for sha, one in score_images(model, store, rows["sha256"], params.features.batch_size):
+        for sha, one in score_images(model, store, items, calibration.tiling, params):
             found[sha] = (one.score, one.category, one.distance)
             for place in places[sha]:
                 row = records[place]
                 if row["category"] in masked:
-                    mask = _mask(row, data, len(one.map))
+                    mask = one.mask(data / row["mask"]) if row["label"] else None
                     collected.add(row["category"], one.map, mask)
                     localisation[place] = _localisation(one.map, mask)
         pixels = Rankings(*collected.rank())
@@ -90,30 +71,6 @@ def evaluate(  # noqa: PLR0917 - six different things
     images = _rank_images(scores)
     metrics = summarise(scores, images, pixels, params.evaluate)
     return Evaluation(metrics, scores, images, pixels)
-
-
-def score_images(
-    model: InspectionModel,
-    store: FeatureStore,
-    hashes: pd.Series[str],
-    batch_size: int,
-    *,
-    progress: bool = True,
-) -> Iterator[tuple[str, Scored]]:
-    """Yield the hash and the prediction of each distinct image, in order of first appearance."""
-    distinct = list(dict.fromkeys(hashes))
-    for names, batch in predict(model, store, distinct, batch_size, progress=progress):
-        maps = batch.map.cpu().numpy()
-        for index, sha in enumerate(names):
-            yield (
-                sha,
-                Scored(
-                    score=float(batch.score[index]),
-                    map=maps[index],
-                    category=model.categories[int(batch.category[index])],
-                    distance=float(batch.category_distance[index]),
-                ),
-            )
 
 
 def _categories_with_masks(rows: pd.DataFrame) -> set[str]:
@@ -127,10 +84,6 @@ def _categories_with_masks(rows: pd.DataFrame) -> set[str]:
             "of the category"
         )
     return masked
-
-
-def _mask(row: dict[Hashable, Any], data: Path, size: int) -> NDArray[np.bool_] | None:
-    return read_mask(data / row["mask"], size) if row["label"] else None
 
 
 def _localisation(values: NDArray[np.float32], mask: NDArray[np.bool_] | None) -> float:

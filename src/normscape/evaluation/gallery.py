@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from normscape.calibration.calibrator import Calibration
-from normscape.data.images import read_image, read_mask
+from normscape.data.images import read_image
 from normscape.detectors.model import InspectionModel
-from normscape.evaluation.evaluate import score_images
 from normscape.evaluation.results import Evaluation
 from normscape.evaluation.style import ALARM, FONT, INK, MUTED, save
 from normscape.features.store import FeatureStore
 from normscape.params import Params
+from normscape.tiling.images import Scored, score_images
 
 _HEAT = "inferno"
 _CONTOUR = "#00E5FF"
@@ -35,9 +35,9 @@ class Example:
     """One column of a gallery.
 
     Attributes:
-        image: `(S, S, 3)` uint8.
-        map: `(S, S)` raw anomaly map.
-        mask: `(S, S)` or None; True = defect.
+        image: `(H, W, 3)` uint8.
+        map: `(H, W)` raw anomaly map.
+        mask: `(H, W)` or None; True = defect.
         group: Why it is shown: "lowest-scored defects", "highest-scored normals" or "typical".
         defect_type: "good" for a normal image.
         score: Raw image score.
@@ -91,20 +91,21 @@ def draw_galleries(  # noqa: PLR0917 - six different things
     for key, scores in evaluation.scores.groupby("category"):
         name = str(key)
         chosen = choose_examples(scores, params.evaluate.gallery_images)
-        maps = {
-            sha: one.map
-            for sha, one in score_images(
-                model, store, chosen["sha256"], params.features.batch_size, progress=False
-            )
-        }
+        items = [
+            (sha, params.data / path)
+            for sha, path in zip(chosen["sha256"], chosen["path"], strict=True)
+        ]
+        scored = dict(score_images(model, store, items, calibration.tiling, params, progress=False))
         examples = [
-            _example(row, maps[row["sha256"]], masks[row["path"]], params.data)
+            _example(row, scored[row["sha256"]], masks[row["path"]], params.data)
             for row in chosen.to_dict("records")
         ]
         judge = name if name in calibration.categories else chosen["predicted_category"].iloc[0]
         figure = draw_gallery(
             examples,
-            limits=_colour_limits(maps.values(), calibration.threshold(str(judge))),
+            limits=_colour_limits(
+                (one.map for one in scored.values()), calibration.threshold(str(judge))
+            ),
             credit=params.evaluate.credits.get(name, ""),
         )
         pictures[name] = folder / f"{name}.png"
@@ -206,22 +207,20 @@ def _caption(axes: Axes, example: Example, heading: str) -> None:
 
 def _colour_limits(maps: Iterable[NDArray[np.float32]], threshold: float) -> tuple[float, float]:
     """From the typical pixel of the maps up, so that the threshold has the colour orange."""
-    low = min(float(np.median(np.stack(list(maps)))), threshold)
+    low = min(float(np.median(np.concatenate([values.ravel() for values in maps]))), threshold)
     span = max(threshold - low, float(np.finfo(np.float32).eps))
     return low, low + span / _ORANGE
 
 
-def _example(
-    row: dict[Any, Any], values: NDArray[np.float32], mask: str | None, data: Path
-) -> Example:
-    size = len(values)
-    picture = read_image(data / row["path"]).resize((size, size), Image.Resampling.BOX)
+def _example(row: dict[Any, Any], one: Scored, mask: str | None, data: Path) -> Example:
+    height, width = one.map.shape
+    picture = read_image(data / row["path"]).resize((width, height), Image.Resampling.BOX)
     declared = row["threshold_declared"]
     has_mask = row["label"] == 1 and isinstance(mask, str)
     return Example(
         image=np.asarray(picture),
-        map=values,
-        mask=read_mask(data / str(mask), size) if has_mask else None,
+        map=one.map,
+        mask=one.mask(data / str(mask)) if has_mask else None,
         group=row["group"],
         defect_type=row["defect_type"],
         score=row["score"],

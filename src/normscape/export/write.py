@@ -45,12 +45,17 @@ def export_bundle(
         What `export.json` holds.
 
     Raises:
-        UsageError: `out` exists.
+        UsageError: `out` exists, or the model cuts images into tiles.
         NormscapeError: The artefact differs from the bundle, this machine cannot run one of them,
             or a package is missing.
     """
     if out.exists():
         raise UsageError(f"{out} exists; name a folder that does not, or remove it")
+    if bundle.calibration.tiling.tile is not None:
+        raise UsageError(
+            f"{version} cuts large images into tiles, which no artefact does yet: its thresholds "
+            "would not hold; score with `normscape score`, or train without `tiling`"
+        )
     cache = params.state / "cache"
     scorer = Scorer.open(bundle, root=params.root, cache=cache)
     identity, form = bundle.identity, format_of(kind)

@@ -85,7 +85,8 @@ class ModelFile(Descriptive):
             sum(_whole(self.detector.get(name)))
             for name in ("dimensions", "width", "tokens", "noise_draws", "blocks")
         )
-        needs = [dimensions * local, dimensions * len(self.categories)]
+        # Local prototypes are stored in two bytes, all else in four.
+        needs = [dimensions * local // 2, dimensions * len(self.categories)]
         for shape in _lists(self.transform.get("shapes")):
             needs += [sum(_whole(self.transform.get("dimensions"))) * each for each in shape[:1]]
         share = self.detector.get("prototype_share")

@@ -22,7 +22,7 @@ from normscape.data.images import image_statistics, read_image
 from normscape.data.manifest import read_manifest
 from normscape.data.split import group_of
 from normscape.errors import DataError, GateError, NormscapeError
-from normscape.evaluation.evaluate import evaluate, score_images
+from normscape.evaluation.evaluate import evaluate
 from normscape.features.extract import ensure_features
 from normscape.features.store import FeatureStore
 from normscape.params import Params
@@ -34,6 +34,7 @@ from normscape.registry.store import open_registry
 from normscape.review.rebundle import Rebundled, write_rebundled
 from normscape.scoring.inbox import Inbox
 from normscape.scoring.record import Record
+from normscape.tiling.images import score_images, whole
 
 _STATISTICS = ["mean_intensity", "std_intensity", "sharpness"]
 _MAX_SHIFT = 1.0  # standard deviations; from bf16 to fp32 a median of up to 0.33 was measured
@@ -137,7 +138,7 @@ def recalibrate(
     same = store.identity == bundle.identity and params.calibrate == bundle.params.calibrate
     if same and result.lost == 0 and result.verified == 0:
         return result
-    calibration, reference = _calibrate(bundle, store, normals.rows, project)
+    calibration, reference = _calibrate(bundle, store, normals, project)
     _require_same_scores(parent, bundle, reference)
     metrics = evaluate(bundle.model, calibration, store, tests, params.data, project).metrics
     decision = decide(metrics, None, params.gate)
@@ -187,7 +188,7 @@ def _features(
         (str(sha256), project.data / str(path))
         for sha256, path in zip(tests["sha256"], tests["path"], strict=True)
     ]
-    return ensure_features(project, items)
+    return ensure_features(project, whole(items, bundle.calibration.tiling))
 
 
 def _on_runtime(
@@ -284,20 +285,25 @@ def _tests(bundle: Bundle, manifest: pd.DataFrame) -> pd.DataFrame:
 
 
 def _calibrate(
-    bundle: Bundle, store: FeatureStore, rows: pd.DataFrame, params: Params
+    bundle: Bundle, store: FeatureStore, normals: _Normals, params: Params
 ) -> tuple[Calibration, pd.DataFrame]:
     """The calibration, and the reference table of the images it was fitted on."""
-    scored = dict(score_images(bundle.model, store, rows["sha256"], params.features.batch_size))
+    rows, tiling = normals.rows, bundle.calibration.tiling
+    items = list(normals.files.items())
+    scored = {
+        sha256: (one.score, one.category, one.distance)
+        for sha256, one in score_images(bundle.model, store, items, tiling, params)
+    }
     found = [scored[sha256] for sha256 in rows["sha256"]]
-    score = np.asarray([one.score for one in found], dtype=np.float32)
-    distance = np.asarray([one.distance for one in found], dtype=np.float32)
+    score = np.asarray([one[0] for one in found], dtype=np.float32)
+    distance = np.asarray([one[2] for one in found], dtype=np.float32)
     calibration = fit_calibration(
         score, rows["category"].tolist(), distance, params.calibrate, store.identity,
-        groups=rows["group"].tolist(),
+        groups=rows["group"].tolist(), tiling=tiling,
     )  # fmt: skip
     reference = rows[["path", "sha256", "category", "group"]].assign(
         score=score,
-        predicted_category=[one.category for one in found],
+        predicted_category=[one[1] for one in found],
         category_distance=distance,
         category_p_value=calibration.category_p_value(distance),
     )

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 
-from normscape.data.images import is_image_name
+from normscape.data.images import check_size, is_image_name
 from normscape.errors import DataError, UsageError
-from normscape.scoring.source import ObjectSource, RefusedSource, Source, check_size
+from normscape.scoring.source import ObjectSource, RefusedSource, Source
 from normscape.storage.location import check_key
 from normscape.storage.store import ObjectStore, StoredObject
 

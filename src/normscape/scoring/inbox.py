@@ -150,6 +150,8 @@ class Inbox:
                 raise ValueError("of another version")
             for name in ("reasons", "history"):
                 content[name] = tuple(content[name])
+            if content.get("peak") is not None:
+                content["peak"] = tuple(content["peak"])
             return Record(**content)
         except (UsageError, TypeError, ValueError, KeyError, AttributeError) as error:
             raise NormscapeError(

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from PIL import Image
 
-from normscape.data.images import ImageStatistics, decode_image, image_statistics
+from normscape.data.images import ImageStatistics, decode_image, image_size, image_statistics
 from normscape.errors import DataError
 from normscape.features.preprocess import to_batch
 from normscape.scoring.source import ObjectSource, Source
@@ -37,6 +37,8 @@ class LoadedImage:
         statistics: Of the full image; None without an image.
         error: Why there is no image; None for good and for skipped ones.
         postponed: Why it could not be had now, through no fault of its own; None otherwise.
+        large: Whether it is scored in tiles: it is then decoded when its turn comes.
+        detail: Of a large image that was scored: the surroundings of its peak.
     """
 
     source: Source
@@ -46,10 +48,16 @@ class LoadedImage:
     statistics: ImageStatistics | None = None
     error: str | None = None
     postponed: str | None = None
+    large: bool = False
+    detail: Image.Image | None = None
 
 
 def load(
-    sources: Sequence[Source], size: int, skip: Callable[[str], bool], ahead: int
+    sources: Sequence[Source],
+    size: int,
+    skip: Callable[[str], bool],
+    ahead: int,
+    cuts: Callable[[int, int], bool] | None = None,
 ) -> Iterator[LoadedImage]:
     """Read images in the background and yield them in the order of `sources`.
 
@@ -58,6 +66,7 @@ def load(
         size: Pixels per side of what the backbone takes.
         skip: Says of a SHA-256 whether the image need not be decoded.
         ahead: How many images may be ready before they are asked for; bounds the memory.
+        cuts: Says of a width and height whether the image is scored in tiles; None: none is.
     """
     remote = any(isinstance(source, ObjectSource) for source in sources)
     threads = _FETCHERS if remote else min(_DECODERS, os.cpu_count() or 1)
@@ -65,7 +74,7 @@ def load(
         waiting: deque[Future[LoadedImage]] = deque()
         try:
             for source in sources:
-                waiting.append(pool.submit(_load_one, source, size, skip))
+                waiting.append(pool.submit(_load_one, source, size, skip, cuts))
                 if len(waiting) > ahead:
                     yield waiting.popleft().result()
             while waiting:
@@ -75,7 +84,12 @@ def load(
                 future.cancel()
 
 
-def _load_one(source: Source, size: int, skip: Callable[[str], bool]) -> LoadedImage:
+def _load_one(
+    source: Source,
+    size: int,
+    skip: Callable[[str], bool],
+    cuts: Callable[[int, int], bool] | None,
+) -> LoadedImage:
     try:
         content = source.content()
     except DataError as error:
@@ -86,6 +100,8 @@ def _load_one(source: Source, size: int, skip: Callable[[str], bool]) -> LoadedI
     if skip(sha256):
         return LoadedImage(source, sha256)
     try:
+        if cuts is not None and cuts(*image_size(content)):
+            return LoadedImage(source, sha256, large=True)
         image = decode_image(content).image
     except DataError as error:
         return LoadedImage(source, sha256, error=str(error))

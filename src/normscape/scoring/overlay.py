@@ -8,7 +8,7 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from normscape.files import atomic_path
 from normscape.scoring.result import ImageScore
@@ -16,6 +16,7 @@ from normscape.scoring.result import ImageScore
 _COLOURS = "inferno"
 _HEIGHT = 384  # of the two pictures, in pixels
 _MAX_ASPECT = 2.0
+_RING = 12  # radius of the mark around the peak of a large image
 _MARGIN = 12
 _CAPTION = 58
 _BAR = 14
@@ -49,22 +50,31 @@ def relative_map(
     return scaled
 
 
-def draw_overlay(picture: Image.Image, score: ImageScore, location: float) -> Image.Image:
+def draw_overlay(
+    picture: Image.Image, score: ImageScore, location: float, detail: Image.Image | None = None
+) -> Image.Image:
     """Draw image, heat overlay with the threshold's contour, colour scale and caption.
+
+    Of a large image, a ring shows where its map is highest.
 
     Args:
         picture: The image, RGB, any size.
         score: What the model says of it.
         location: Typical image score of normal images of `score.category`.
+        detail: The surroundings of the peak of a large image, drawn beside the others; or None.
 
     Returns:
-        An RGB picture of about 900 x 480 pixels for a square image.
+        An RGB picture of about 900 x 480 pixels for a square image, 1300 x 480 with a detail.
     """
     aspect = min(max(picture.width / picture.height, 1 / _MAX_ASPECT), _MAX_ASPECT)
     size = (round(_HEIGHT * aspect), _HEIGHT)
     plain = picture.convert("RGB").resize(size, Image.Resampling.LANCZOS)
     heat = _heat(plain, relative_map(score.map, location, score.threshold))
+    if score.peak is not None:
+        _ring(heat, score.map)
     width = 2 * size[0] + 3 * _MARGIN + _SCALE_WIDTH
+    if detail is not None:
+        width += _HEIGHT + _MARGIN
     canvas = Image.new("RGB", (width, _HEIGHT + _CAPTION + 2 * _MARGIN), _PAPER)
     draw = ImageDraw.Draw(canvas)
     _caption(draw, score, width)
@@ -72,18 +82,32 @@ def draw_overlay(picture: Image.Image, score: ImageScore, location: float) -> Im
     canvas.paste(plain, (_MARGIN, top))
     canvas.paste(heat, (2 * _MARGIN + size[0], top))
     _scale(canvas, (3 * _MARGIN + 2 * size[0], top), score.threshold, location)
+    if detail is not None:
+        fitted = ImageOps.contain(detail, (_HEIGHT, _HEIGHT))
+        canvas.paste(fitted, (width - _MARGIN - _HEIGHT, top))
     return canvas
 
 
-def write_overlay(target: Path, picture: Image.Image, score: ImageScore, location: float) -> None:
+def write_overlay(
+    target: Path,
+    picture: Image.Image,
+    score: ImageScore,
+    location: float,
+    detail: Image.Image | None = None,
+) -> None:
     """Draw the overlay and write it as PNG, atomically."""
-    canvas = draw_overlay(picture, score, location)
+    canvas = draw_overlay(picture, score, location, detail)
     with atomic_path(target) as temporary:
         # Level 6 takes twice as long and saves nothing on photographs.
         canvas.save(temporary, format="PNG", compress_level=1)
 
 
 def _heat(plain: Image.Image, relative: NDArray[np.float32]) -> Image.Image:
+    for axis, length in enumerate((plain.height, plain.width)):
+        # The highest value of several stays: a mean would hide the peak of a small defect.
+        step = max(1, relative.shape[axis] // length)
+        starts = range(0, relative.shape[axis], step)
+        relative = np.maximum.reduceat(relative, starts, axis=axis)
     scaled = Image.fromarray(relative).resize(plain.size, Image.Resampling.BICUBIC)
     values = np.asarray(scaled, dtype=np.float32)
     grey = plain.convert("L").convert("RGB")
@@ -98,6 +122,17 @@ def _heat(plain: Image.Image, relative: NDArray[np.float32]) -> Image.Image:
     blended = blended * (1 - line) + np.asarray(_CONTOUR, dtype=np.float32) * line
     pixels[touched] = np.clip(np.rint(blended), 0, 255).astype(np.uint8)
     return Image.fromarray(pixels)
+
+
+def _ring(heat: Image.Image, map_: NDArray[np.float32]) -> None:
+    peak = np.unravel_index(map_.argmax(), map_.shape)
+    y, x = (
+        (int(index) + 0.5) / cells * length
+        for index, cells, length in zip(peak, map_.shape, (heat.height, heat.width), strict=True)
+    )
+    ImageDraw.Draw(heat).ellipse(
+        (x - _RING, y - _RING, x + _RING, y + _RING), outline=_CONTOUR, width=2
+    )
 
 
 def _contour(values: NDArray[np.float32], level: float) -> NDArray[np.float32]:
@@ -136,6 +171,8 @@ def _caption(draw: ImageDraw.ImageDraw, score: ImageScore, width: int) -> None:
         f"declared {declared}   predicted {score.predicted} "
         f"(category p {score.category_p_value:.2g})"
     )
+    if score.peak is not None:
+        second = f"peak at x {score.peak[0]}, y {score.peak[1]}   {second}"
     draw.text((_MARGIN, 38), _shorten(draw, second, width), fill=_MUTED, font=_font(14))
 
 

@@ -35,6 +35,7 @@ class Record:
         defect_type: The kind of defect of the verdict, or None.
         file: Where the verdict put the image: POSIX path relative to the data folder, or None.
         history: What happened to it, oldest first; each with `at` (UTC) and `event`.
+        peak: Column and row of the pixel of a large image where its map is highest, else None.
     """
 
     sha256: str
@@ -52,6 +53,7 @@ class Record:
     defect_type: str | None = None
     file: str | None = None
     history: tuple[dict[str, Any], ...] = field(default=())
+    peak: tuple[int, int] | None = None
 
     @property
     def product(self) -> str | None:
@@ -88,6 +90,7 @@ class Record:
             p_value=fresh.p_value,
             threshold=fresh.threshold,
             model_version=fresh.model_version,
+            peak=fresh.peak,
         )
         if not added and merged.model_version == self.model_version:
             return merged

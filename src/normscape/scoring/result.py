@@ -14,7 +14,7 @@ class ImageScore:
 
     Attributes:
         score: Raw image score; higher is more anomalous.
-        map: `(S, S)` float32, the anomaly map in the same unit.
+        map: `(rows, columns)` float32, the anomaly map in the same unit.
         declared: The category the line gave, or None.
         predicted: The known category that looks most alike.
         category_distance: Distance to that category.
@@ -25,6 +25,8 @@ class ImageScore:
         category: The category whose threshold was used: the declared one if known, else the
             predicted one.
         threshold: The raw score from which an image is flagged.
+        peak: Column and row of the pixel of a large image where its map is highest; None of an
+            image that was not cut into tiles.
     """
 
     score: float
@@ -37,6 +39,7 @@ class ImageScore:
     p_value_predicted: float
     category: str
     threshold: float
+    peak: tuple[int, int] | None = None
 
     @property
     def flagged(self) -> bool:

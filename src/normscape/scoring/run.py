@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from normscape.registry.bundle import Bundle
 from normscape.registry.store import open_registry
 from normscape.scoring.array import write_map
 from normscape.scoring.inbox import Inbox
+from normscape.scoring.large import score_large
 from normscape.scoring.listing import DayImages, list_images
 from normscape.scoring.load import LoadedImage, load
 from normscape.scoring.log import LogWriter
@@ -158,7 +159,10 @@ class _Run:
         size = self._params.score.batch_size
         batch: list[LoadedImage] = []
         with ThreadPoolExecutor(_WRITERS, thread_name_prefix="write") as pool:
-            images = load(sources, self._scorer.identity.input_size, self._log.knows, 2 * size)
+            scorer = self._scorer
+            images = load(
+                sources, scorer.identity.input_size, self._log.knows, 2 * size, scorer.cuts
+            )
             for done, image in enumerate(images, start=1):
                 self._postponed *= image.postponed is not None
                 if image.pixels is not None:
@@ -166,6 +170,8 @@ class _Run:
                     if len(batch) == size:
                         self._score_batch(batch, pool)
                         batch = []
+                elif image.large:
+                    self._score_large(image, pool)
                 elif image.error is not None:
                     self._rows.append(self._row(image, image.error))
                 elif image.postponed is not None:
@@ -186,7 +192,22 @@ class _Run:
             raise StoreError(f"{_FAILURES} images in a row could not be had, the last: {reason}")
 
     def _score_batch(self, batch: list[LoadedImage], pool: ThreadPoolExecutor) -> None:
-        for image, result in zip(batch, self._judge(batch), strict=True):
+        self._take(zip(batch, self._judge(batch), strict=True), pool)
+
+    def _score_large(self, image: LoadedImage, pool: ThreadPoolExecutor) -> None:
+        try:
+            judged = score_large(image, self._scorer, self._params.score.batch_size)
+        except NormscapeError as error:
+            if not self._works:
+                raise
+            judged = image, str(error)
+        self._works = self._works or isinstance(judged[1], ImageScore)
+        self._take([judged], pool)
+
+    def _take(
+        self, judged: Iterable[tuple[LoadedImage, ImageScore | str]], pool: ThreadPoolExecutor
+    ) -> None:
+        for image, result in judged:
             row = self._row(image, result)
             self._rows.append(row)
             if isinstance(result, ImageScore):
@@ -234,7 +255,7 @@ class _Run:
         if self._overlays and score.flagged and image.picture is not None:
             target = overlay_path(self._params, summary.model_version, summary.day, sha256)
             location = self._scorer.calibration.categories[score.category].location
-            write_overlay(target, image.picture, score, location)
+            write_overlay(target, image.picture, score, location, image.detail)
         reasons = self._reasons(row)
         if not reasons:
             return False
@@ -249,6 +270,7 @@ class _Run:
             p_value=score.p_value,
             threshold=score.threshold,
             model_version=summary.model_version,
+            peak=score.peak,
         )
         try:
             with image.source.file() as path:

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
 from PIL import Image
 
 from normscape.backbones import Backbone, BackboneIdentity, load_identity, select_device
 from normscape.backbones.runtime import resolve
 from normscape.calibration.calibrator import Calibration
-from normscape.detectors.model import InspectionModel
+from normscape.detectors.model import InspectionModel, Prediction
 from normscape.errors import NormscapeError, UsageError
 from normscape.features.preprocess import to_batch
 from normscape.registry.bundle import Bundle
 from normscape.scoring.result import ImageScore
+from normscape.tiling.grid import Grid
+from normscape.tiling.tiled import judge_tiles
 
 
 class Scorer:
@@ -87,10 +91,38 @@ class Scorer:
             images: The images; all of them are in memory at once.
             declared: The category of each that the line gives; None for all when left out.
         """
+        names = declared or [None] * len(images)
+        if any(self.cuts(image.width, image.height) for image in images):
+            return [self._score_one(*one) for one in zip(images, names, strict=True)]
         if not images:
             return []
-        pixels = to_batch(images, self.identity.input_size)
-        return self.score_batch(pixels, declared or [None] * len(images))
+        return self.score_batch(to_batch(images, self.identity.input_size), names)
+
+    def _score_one(self, image: Image.Image, declared: str | None) -> ImageScore:
+        if self.cuts(image.width, image.height):
+            return self.score_large(image, declared)
+        return self.score_batch(to_batch([image], self.identity.input_size), [declared])[0]
+
+    def cuts(self, width: int, height: int) -> bool:
+        """Whether an image of so many pixels is scored by `score_large`, tile by tile."""
+        return self.calibration.tiling.cuts(width, height)
+
+    def score_large(
+        self, image: Image.Image, declared: str | None, *, batch_size: int = 16
+    ) -> ImageScore:
+        """Score an RGB image that is cut into tiles, as the calibration was made.
+
+        Args:
+            image: The image.
+            declared: The category that the line gives, or None.
+            batch_size: Tiles at once; the score does not depend on it.
+        """
+        grid = Grid.of(image.width, image.height, self.calibration.tiling)
+        prediction = judge_tiles(image, grid, self._backbone, self._model, batch_size)
+        (result,) = self._results(prediction, [declared])
+        row, column = np.unravel_index(result.map.argmax(), result.map.shape)
+        x, y = (int((index + 0.5) * grid.cell) for index in (column, row))
+        return replace(result, peak=(min(x, image.width - 1), min(y, image.height - 1)))
 
     @torch.inference_mode()
     def score_batch(self, pixels: torch.Tensor, declared: Sequence[str | None]) -> list[ImageScore]:
@@ -104,7 +136,9 @@ class Scorer:
                 f"{len(pixels)} images but {len(declared)} declared categories; expected one each"
             )
         maps = [level.to(self._device) for level in self._backbone(pixels)]
-        prediction = self._model(maps)
+        return self._results(self._model(maps), declared)
+
+    def _results(self, prediction: Prediction, declared: Sequence[str | None]) -> list[ImageScore]:
         scores = prediction.score.double().cpu().numpy()
         distances = prediction.category_distance.double().cpu().numpy()
         grids = prediction.map.float().cpu().numpy()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,16 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from normscape.data.images import is_image_name
+from normscape.data import images
+from normscape.data.images import is_image_name, read_content
 from normscape.errors import DataError, UsageError
 from normscape.files import unwritable
 from normscape.storage.location import SCHEME, S3Location
 
 if TYPE_CHECKING:
     from normscape.storage.store import ObjectStore
-
-MAX_FILE_BYTES = 512 << 20
-"""Larger files are not read: an image of the most pixels that are accepted is smaller."""
 
 
 @dataclass(frozen=True)
@@ -76,11 +73,7 @@ class FileSource(Source):
     def content(self) -> bytes:
         """The file's bytes."""
         try:
-            status = self.path.stat()
-            if not stat.S_ISREG(status.st_mode):  # a pipe would be waited for without end
-                raise DataError("not a file")
-            check_size(status.st_size)
-            return self.path.read_bytes()
+            return read_content(self.path)
         except OSError as error:
             raise DataError(f"cannot be read: {error.strerror or error}") from None
 
@@ -105,7 +98,7 @@ class ObjectSource(Source):
     def content(self) -> bytes:
         """The object's bytes; one that is larger than it was listed as is not read further."""
         try:
-            return self.store.get_bytes(self.key, limit=MAX_FILE_BYTES)[0]
+            return self.store.get_bytes(self.key, limit=images.MAX_BYTES)[0]
         except UsageError as error:
             raise DataError(f"cannot be read: {error}") from None
 
@@ -123,16 +116,6 @@ class RefusedSource(Source):
     def content(self) -> bytes:
         """Nothing: it is refused."""
         raise DataError(self.reason)
-
-
-def check_size(size: int) -> None:
-    """Refuse files that are too large to be images.
-
-    Raises:
-        DataError: It is.
-    """
-    if size > MAX_FILE_BYTES:
-        raise DataError(f"{size >> 20} MiB large; expected at most {MAX_FILE_BYTES >> 20} MiB")
 
 
 def logged_name(path: Path, root: Path) -> str:

@@ -23,9 +23,9 @@ def run(params: Params) -> None:
     from normscape.calibration.calibrator import fit_calibration
     from normscape.data.manifest import read_manifest
     from normscape.detectors.model import InspectionModel
-    from normscape.detectors.predict import predict
     from normscape.features.extract import ensure_features
     from normscape.files import atomic_folder
+    from normscape.tiling.images import score_images, whole
 
     manifest = read_manifest(params.artifacts / "manifest.parquet")
     rows = manifest[manifest["split"] == "calibration"].sort_values("path").reset_index(drop=True)
@@ -33,15 +33,11 @@ def run(params: Params) -> None:
     images = [
         (sha, params.data / path) for sha, path in zip(rows["sha256"], rows["path"], strict=True)
     ]
-    store = ensure_features(params, images)
-    found: dict[str, tuple[float, str, float]] = {}
-    hashes = list(dict.fromkeys(rows["sha256"]))
-    for names, batch in predict(model, store, hashes, params.features.batch_size, progress=True):
-        categories = [model.categories[index] for index in batch.category.tolist()]
-        values = zip(
-            batch.score.tolist(), categories, batch.category_distance.tolist(), strict=True
-        )
-        found.update(zip(names, values, strict=True))
+    store = ensure_features(params, whole(images, params.tiling))
+    found = {
+        sha: (one.score, one.category, one.distance)
+        for sha, one in score_images(model, store, images, params.tiling, params)
+    }
     table = pd.DataFrame(
         [found[sha] for sha in rows["sha256"]],
         columns=["score", "predicted_category", "category_distance"],
@@ -53,6 +49,7 @@ def run(params: Params) -> None:
         params.calibrate,
         store.identity,
         groups=rows["group"].tolist(),
+        tiling=params.tiling,
     )
     for warning in calibration.warnings[:_SHOWN]:
         sys.stderr.write(f"warning: {warning}\n")

@@ -21,6 +21,7 @@ def run(params: Params) -> None:
     from normscape.evaluation.report import render_report
     from normscape.features.extract import ensure_features
     from normscape.files import atomic_folder, write_json
+    from normscape.tiling.images import whole
 
     manifest = read_manifest(params.artifacts / "manifest.parquet")
     rows = manifest[manifest["split"] == "test"]
@@ -29,7 +30,7 @@ def run(params: Params) -> None:
     images = [
         (sha, params.data / path) for sha, path in zip(rows["sha256"], rows["path"], strict=True)
     ]
-    store = ensure_features(params, images)
+    store = ensure_features(params, whole(images, calibration.tiling))
     evaluation = evaluate(model, calibration, store, rows, params.data, params)
     with atomic_folder(params.artifacts / "evaluation") as folder:
         write_json(folder / "metrics.json", evaluation.metrics)

@@ -40,6 +40,18 @@ def run_stage(name: str, params: Params) -> None:
     with exclusive_lock(lock, f"stage {name}", wait_seconds=_ORPHAN_WAIT_SECONDS):
         if "DVC_STAGE" in os.environ:
             _end_when_orphaned()
+        if params.tiling.tile is None:
+            run(params)
+        else:
+            _run_tiled(name, run, params)
+
+
+def _run_tiled(name: str, run: Callable[[Params], None], params: Params) -> None:
+    from normscape.tiling.training import LEARNING, run_on_tiles
+
+    if name in LEARNING:
+        run_on_tiles(name, run, params)
+    else:
         run(params)
 
 

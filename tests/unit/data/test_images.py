@@ -15,8 +15,10 @@ from PIL import Image
 from normscape.data.images import (
     decode_image,
     decode_mask,
+    image_size,
     image_statistics,
     is_image_name,
+    mask_cells,
     read_image,
     read_mask,
 )
@@ -269,3 +271,27 @@ def test_a_mask_may_be_enlarged(tmp_path: Path, mask: Picture) -> None:
 def test_unreadable_mask_names_the_file(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"m\.png"):
         read_mask(tmp_path / "m.png", 8)
+
+
+def test_the_size_is_read_from_the_header_alone(tmp_path: Path) -> None:
+    content = encode(Image.new("RGB", (8192, 8192)))
+    assert image_size(content) == (8192, 8192)
+    path = tmp_path / "large.png"
+    path.write_bytes(content[:200])
+    assert image_size(path) == (8192, 8192)
+    with pytest.raises(DataError, match=r"gone\.png: "):
+        image_size(tmp_path / "gone.png")
+    with pytest.raises(DataError, match="not an image"):
+        image_size(b"no image")
+
+
+def test_a_mask_in_cells_keeps_single_pixels(tmp_path: Path) -> None:
+    mask = np.zeros((70, 33), dtype=np.uint8)
+    mask[15, 16] = mask[69, 32] = 255
+    path = tmp_path / "mask.png"
+    Image.fromarray(mask).save(path)
+    cells = mask_cells(path, 16)
+    assert cells.shape == (5, 3)
+    assert np.argwhere(cells).tolist() == [[0, 1], [4, 2]]
+    with pytest.raises(DataError, match=r"none\.png: cannot be read"):
+        mask_cells(tmp_path / "none.png", 16)

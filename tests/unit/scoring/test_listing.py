@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from normscape.data import images as images_module
 from normscape.errors import DataError, UsageError
-from normscape.scoring import source as source_module
 from normscape.scoring.bucket import list_prefix
 from normscape.scoring.listing import list_images
 from normscape.scoring.load import load
@@ -155,11 +155,11 @@ def test_what_is_no_file_and_what_is_too_large_is_bad(
 ) -> None:
     os.mkfifo(tmp_path / "pipe.png")
     picture(tmp_path / "large.png")
-    monkeypatch.setattr(source_module, "MAX_FILE_BYTES", 50)
+    monkeypatch.setattr(images_module, "MAX_BYTES", 50)
     images = list(load(only(tmp_path, tmp_path, DAY), 32, lambda _: False, 4))
-    assert [str(image.error) for image in images] == [
-        "0 MiB large; expected at most 0 MiB", "not a file",
-    ]  # fmt: skip
+    errors = [str(image.error) for image in images]
+    assert errors[0].endswith("bytes; expected at most 50")
+    assert "not a plain file" in errors[1]
 
 
 def put(bucket: ObjectStore, key: str, content: bytes) -> None:
@@ -228,14 +228,14 @@ def test_objects_that_are_gone_or_too_large_are_bad(
 ) -> None:
     for key in ("a.png", "b.png", "c.png"):
         put(bucket, f"{DAY}/{key}", b"x" * (100 if key == "c.png" else 10))
-    monkeypatch.setattr(source_module, "MAX_FILE_BYTES", 50)
+    monkeypatch.setattr(images_module, "MAX_BYTES", 50)
     sources = only(f"{bucket.location}/{DAY}", tmp_path)
     bucket.remove([f"{DAY}/a.png"])
     put(bucket, f"{DAY}/b.png", b"x" * 100)
     images = list(load(sources, 32, lambda _: False, 4))
     assert "no such object" in str(images[0].error)
     assert "100 bytes; expected at most 50" in str(images[1].error)
-    assert "0 MiB large" in str(images[2].error)
+    assert "100 bytes; expected at most 50" in str(images[2].error)
 
 
 def test_a_store_that_fails_blames_no_image(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -62,3 +63,20 @@ def test_the_used_p_value_is_that_of_the_threshold() -> None:
     assert scored(1.0, p_value_declared=None).p_value == 0.2
     assert scored(0.51).flagged
     assert not scored(0.5).flagged
+
+
+def test_of_a_large_image_the_peak_is_marked_and_shown_as_it_is() -> None:
+    grid = np.full((1000, 1000), 0.2, dtype=np.float32)
+    grid[400, 700] = 1.4  # one cell of a million
+    large = replace(scored(1.2, map=grid), peak=(11208, 6408))
+    picture = Image.new("RGB", (512, 512), (90, 90, 90))
+    detail = Image.new("RGB", (384, 384), (10, 200, 10))
+    canvas = np.asarray(draw_overlay(picture, large, 0.2, detail)).astype(int)
+    assert canvas.shape[1] > 1250
+    assert (canvas[100:400, -300:-100] == (10, 200, 10)).all()
+    heat = canvas[70 : 70 + 384, 24 + 384 : 24 + 2 * 384]
+    saturation = heat.max(axis=2) - heat.min(axis=2)
+    rows, columns = np.nonzero(saturation > 60)
+    assert abs(rows.mean() - 0.4 * 384) < 3
+    assert abs(columns.mean() - 0.7 * 384) < 3
+    assert saturation[150:157, 265:273].max() > 60  # the peak itself, inside the ring

@@ -111,3 +111,17 @@ def test_stopping_early_stops_the_readers(tmp_path: Path) -> None:
     next(images)
     images.close()
     assert len(decoded) <= 10
+
+
+def test_large_images_are_not_decoded_ahead(tmp_path: Path) -> None:
+    picture(tmp_path / "a.png", (300, 20))
+    picture(tmp_path / "b.png")
+    (tmp_path / "c.png").write_bytes(b"no image")
+    images = load(list_day(tmp_path, tmp_path), 32, never, 4, lambda width, _: width > 100)
+    large, small, broken = images
+    assert large.large
+    assert large.sha256 is not None
+    assert (large.pixels, large.picture, large.error) == (None, None, None)
+    assert small.pixels is not None
+    assert not small.large
+    assert "not an image" in str(broken.error)
