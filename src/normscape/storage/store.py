@@ -171,7 +171,9 @@ class ObjectStore:
             StoreError: The store cannot be used.
         """
         with explained(str(self.location), self.client):
-            answer = self.client.list_objects_v2(Bucket=self.location.bucket, MaxKeys=1)
+            answer = self.client.list_objects_v2(
+                Bucket=self.location.bucket, Prefix=self.location.prefix, MaxKeys=1
+            )
         try:
             headers = answer["ResponseMetadata"]["HTTPHeaders"]
             return parsedate_to_datetime(headers["date"]).astimezone(UTC)
