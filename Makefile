@@ -10,7 +10,7 @@ PARALLEL = -n 2 --dist loadfile
 LOCK = uv --no-config pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--custom-compile-command 'make lock'
 
-.PHONY: help run test test-fast lint types data repro train score monitor monitor-ui server deploy worker bench-features bench-calibration bench-drift bench-pipeline bench-peers-env bench-quick bench-peers bench-speed bench-export bench-scale bench-ablation bench-gate services bench-tables soak lock clean
+.PHONY: help run test test-fast lint types data repro train score monitor monitor-ui server deploy worker bench-features bench-calibration bench-drift bench-pipeline bench-peers-env bench-quick bench-peers bench-speed bench-export bench-registry bench-scale bench-ablation bench-gate services bench-tables soak lock clean
 
 help: ## Show what there is
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -95,6 +95,9 @@ bench-peers: .venv/.synced .venv-peers/.synced ## Accuracy against PatchCore, Pa
 
 bench-speed: .venv/.synced .venv-peers/.synced ## Throughput and memory with 160 categories, beside PatchCore
 	@python -m bench.speed
+
+bench-registry: .venv/.synced ## Races and faults of the registry, the score log, throughput, large images (about an hour)
+	@python -m bench.registry
 
 bench-export: .venv/.synced ## Throughput of the OpenVINO export with 160 categories, beside the scorer
 	@python -m bench.export
