@@ -1,7 +1,11 @@
+import importlib
+import multiprocessing
 import shutil
 import uuid
 from collections.abc import Callable, Iterator
+from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -15,6 +19,8 @@ from normscape.storage.store import ObjectStore
 from scripts.services import BUCKET
 
 from .project import trained_once
+
+Start = Callable[..., BaseProcess]
 
 
 @pytest.fixture(autouse=True)
@@ -64,3 +70,24 @@ def again(store: PartStore, tmp_path: Path) -> Callable[[], PartStore]:
         return lambda: LocalParts(store.root)
     location = S3Location.parse(str(store))
     return lambda: S3Parts(ObjectStore(location), tmp_path / f"cache-{uuid.uuid4().hex}")
+
+
+@pytest.fixture
+def start(monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
+    """Start a function of `scoring_child` in a process forked from one that has imported all."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["normscape.scoring.run", "timm.models", "pandas"])
+    child = importlib.import_module("scoring_child")
+    started: list[BaseProcess] = []
+
+    def begin(function: str, *arguments: Any) -> BaseProcess:
+        process = context.Process(target=getattr(child, function), args=arguments)
+        process.start()
+        started.append(process)
+        return process
+
+    yield begin
+    for process in started:
+        process.kill()
+        process.join()

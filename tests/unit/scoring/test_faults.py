@@ -1,16 +1,11 @@
 """What happens to scoring when processes, disks, clocks and stores fail; see docs/scoring.md."""
 
 import datetime
-import importlib
-import multiprocessing
 import os
 import shutil
 import types
 import uuid
-from collections.abc import Callable, Iterator
-from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -33,32 +28,11 @@ from normscape.storage.store import ObjectStore
 from scripts.services import BUCKET
 
 from . import scoring_child
+from .conftest import Start
 from .project import DAY, fill_day, picture
 
 pytestmark = pytest.mark.slow
-Start = Callable[..., BaseProcess]
 REPETITIONS = int(os.environ.get("NORMSCAPE_RACES", "5"))
-
-
-@pytest.fixture
-def start(monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
-    """Start a function of `scoring_child` in a process forked from one that has imported all."""
-    monkeypatch.syspath_prepend(str(Path(__file__).parent))
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["normscape.scoring.run", "timm.models", "pandas"])
-    child = importlib.import_module("scoring_child")
-    started: list[BaseProcess] = []
-
-    def begin(function: str, *arguments: Any) -> BaseProcess:
-        process = context.Process(target=getattr(child, function), args=arguments)
-        process.start()
-        started.append(process)
-        return process
-
-    yield begin
-    for process in started:
-        process.kill()
-        process.join()
 
 
 def finish(params: Params, place: str | Path) -> ScoreSummary:

@@ -1,14 +1,11 @@
-import importlib
 import json
-import multiprocessing
 import shutil
 import time
-from collections.abc import Callable, Iterator
 from dataclasses import replace
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from PIL import Image
@@ -17,6 +14,7 @@ from typer.testing import CliRunner
 from normscape.backbones import runtime
 from normscape.backbones.runtime import resolve
 from normscape.cli import scoring as cli_scoring
+from normscape.cli.main import app
 from normscape.detectors.model import InspectionModel, Prediction
 from normscape.errors import NormscapeError, UsageError
 from normscape.files import sha256_file
@@ -29,10 +27,10 @@ from normscape.scoring.paths import overlay_path, score_log
 from normscape.scoring.run import open_version, sampled, score_place
 from normscape.scoring.scorer import Scorer
 
+from .conftest import Start
 from .project import DAY, fill_day, picture
 
 pytestmark = pytest.mark.slow
-Start = Callable[[Path, Path], BaseProcess]
 IMAGES = 20
 
 
@@ -253,34 +251,13 @@ def test_a_full_inbox_warns(project: Params) -> None:
     assert any("review.max_images: 1" in line for line in summary.warnings(1))
 
 
-@pytest.fixture
-def start(monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
-    """Start scoring in a process of its own, forked from one that has imported everything."""
-    monkeypatch.syspath_prepend(str(Path(__file__).parent))
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["normscape.scoring.run", "timm.models", "pandas"])
-    child = importlib.import_module("scoring_child")
-    started: list[BaseProcess] = []
-
-    def begin(root: Path, folder: Path) -> BaseProcess:
-        process = context.Process(target=child.score, args=(str(root), str(folder)))
-        process.start()
-        started.append(process)
-        return process
-
-    yield begin
-    for process in started:
-        process.kill()
-        process.join()
-
-
 def test_killed_and_run_again_nothing_is_lost_or_doubled(project: Params, start: Start) -> None:
     folder = fill_day(project.root, count=40)
     log, kills = score_log(project), 0
     here = Partition(DAY, "v0001")
     for _ in range(2):
         before = len(log.names(here))
-        process = start(project.root, folder)
+        process = start("score", str(project.root), str(folder))
         while process.is_alive() and len(log.names(here)) < before + 3:
             time.sleep(0.005)
         kills += process.is_alive()
@@ -300,17 +277,6 @@ def test_killed_and_run_again_nothing_is_lost_or_doubled(project: Params, start:
         assert Inbox.of(project).get(row.sha256) is not None
 
 
-def test_two_scorers_at_once(project: Params, start: Start) -> None:
-    folder = fill_day(project.root, count=20)
-    processes = [start(project.root, folder) for _ in range(2)]
-    for process in processes:
-        process.join()
-    assert [process.exitcode for process in processes] == [0, 0]
-    rows = read(score_log(project))
-    assert len(rows) == 2 * 20 + 8
-    assert rows["sha256"].is_unique
-
-
 def test_the_day_comes_from_the_folder_or_the_option() -> None:
     assert day_of(f"feed/{DAY}", None) == DAY
     assert day_of("shots", DAY) == DAY
@@ -321,16 +287,60 @@ def test_the_day_comes_from_the_folder_or_the_option() -> None:
 
 
 def test_the_verb(project: Params) -> None:
-    import typer
-
-    app = typer.Typer()
-    app.command()(cli_scoring.score)
     folder = fill_day(project.root)
     (folder / "bolt" / "x.png").write_text("no image")
     options = ["--params", str(project.root / "params.yaml")]
-    result = CliRunner().invoke(app, [str(folder), *options], catch_exceptions=False)
+    result = CliRunner().invoke(app, ["score", str(folder), *options], catch_exceptions=False)
     assert result.exit_code == 0
     assert f"{DAY}, v0001: {IMAGES + 1} images, {IMAGES + 1} newly logged" in result.output
     assert "warning: feed/2026-03-14/bolt/x.png" in result.output
     listed = CliRunner().invoke(cli_scoring.review_app, ["list", "--json", *options])
     assert len(json.loads(listed.stdout)) == len(Inbox.of(project).records())
+
+
+def test_the_verb_compacts(project: Params) -> None:
+    folder = fill_day(project.root)
+    options = ["--params", str(project.root / "params.yaml")]
+    for name in ("late", "later"):
+        run(project, folder)
+        picture(folder / "bolt" / f"{name}.png", len(name), "bolt")
+    command = ["log", "compact", "--min-parts", "2", *options]
+    result = CliRunner().invoke(app, command, catch_exceptions=False)
+    assert result.exit_code == 0
+    assert f"1 days and versions compacted: {IMAGES + 1} rows of 2 parts" in result.output
+    assert run(project, folder).logged == 1
+
+
+@pytest.mark.parametrize(
+    ("maps", "overlays", "arrays"),
+    [("none", 0, 0), ("array", 0, IMAGES), ("both", 2, IMAGES), ("overlay", 2, 0)],
+)
+def test_maps_on_request(project: Params, maps: str, overlays: int, arrays: int) -> None:
+    summary = run(project, fill_day(project.root), maps=maps)
+    files = [path.name for path in (project.state / "maps").rglob("*.png")]
+    assert sum(name.endswith(".map.png") for name in files) == arrays
+    assert len(files) - arrays == (summary.flagged if overlays else 0)
+    assert summary.flagged >= 2
+
+
+def test_a_manifest_is_scored_like_its_folder(project: Params) -> None:
+    folder = fill_day(project.root)
+    paths = sorted(folder.rglob("*.png"))
+    frame = pd.DataFrame(
+        {
+            "path": [path.relative_to(project.root).as_posix() for path in paths],
+            "category": ["" if p.parent == folder else p.parent.name for p in paths],
+            "day": ["2026-03-01", "2026-03-02"] * (IMAGES // 2),
+        }
+    )
+    frame.loc[IMAGES] = ["../../etc/passwd.png", "bolt", "2026-03-02"]
+    frame.to_csv(project.root / "week.csv", index=False)
+    first, second = score_place(project.root / "week.csv", project, progress=False)
+    assert (first.day, first.logged, second.logged) == ("2026-03-01", IMAGES // 2, IMAGES // 2 + 1)
+    assert list(second.errors.values()) == ["refused: the path leads out of the manifest's folder"]
+    run(project, folder)
+    rows = read(score_log(project)).dropna(subset="score")
+    both = rows.groupby("sha256")
+    assert (both["score"].nunique() == 1).all()
+    assert (both["declared_category"].nunique() <= 1).all()
+    assert len(rows) == 2 * IMAGES
