@@ -10,7 +10,7 @@ PARALLEL = -n 2 --dist loadfile
 LOCK = uv --no-config pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--custom-compile-command 'make lock'
 
-.PHONY: help run test test-fast lint types data repro train score monitor monitor-ui server deploy worker bench-features bench-calibration bench-drift bench-pipeline bench-peers-env bench-quick bench-peers bench-speed bench-scale bench-ablation bench-tables soak lock clean
+.PHONY: help run test test-fast lint types data repro train score monitor monitor-ui services server deploy worker bench-features bench-calibration bench-drift bench-pipeline bench-peers-env bench-quick bench-peers bench-speed bench-scale bench-ablation bench-tables soak lock clean
 
 help: ## Show what there is
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,6 +51,9 @@ monitor: .venv/.synced ## Compare production scores with the reference (ARGS="--
 monitor-ui: .venv/.synced ## The monitoring history in Evidently's UI on loopback
 	@evidently ui --workspace .normscape/monitor/workspace --host 127.0.0.1 --port 8010
 
+services: .venv/.synced ## SeaweedFS, a real S3 server, on loopback until Ctrl-C
+	@exec python -m scripts.services
+
 server: .venv/.synced ## The Prefect server on loopback; schedules and events need it
 	@mkdir -p .normscape/server && $(PREFECT) server start --host 127.0.0.1 --port 4200
 
@@ -69,7 +72,8 @@ bench-calibration: .venv/.synced ## Realised false-positive rates in simulation
 bench-drift: .venv/.synced ## False alarms and power of the drift decision in simulation
 	@python -m bench.drift
 
-soak: .venv/.synced ## Kill loops and races, ten rounds (about 20 minutes)
+soak: .venv/.synced ## Kill loops and races, ten rounds, and the registry's races 100 times (hours)
+	@NORMSCAPE_RACES=100 pytest -q --timeout 7200 tests/unit/registry/test_races.py
 	@for round in $$(seq 10); do pytest -q -k "kill or race or writers or two" || exit 1; done
 
 bench-pipeline: .venv/.synced ## Does the pipeline reproduce itself, and run on other data (15 minutes)

@@ -69,8 +69,9 @@ def seaweedfs(folder: Path, *, port: int | None = None) -> Iterator[Service]:
     key, secret = _credentials(folder / "s3.json")
     command = [
         program, "server", f"-dir={folder / 'data'}", f"-ip={HOST}", f"-ip.bind={HOST}", "-filer",
-        "-s3", f"-s3.config={folder / 's3.json'}", "-master.volumeSizeLimitMB=256",
-        "-volume.max=40", *(f"-{name}.port={ports[name]}" for name in _SERVERS),
+        "-s3", f"-s3.config={folder / 's3.json'}", "-s3.port.iceberg=0", "-s3.port.lance=0",
+        "-master.telemetry=false", "-master.volumeSizeLimitMB=256", "-volume.max=40",
+        *(f"-{name}.port={ports[name]}" for name in _SERVERS),
     ]  # fmt: skip
     environment = {
         "AWS_ENDPOINT_URL": f"http://{HOST}:{ports['s3']}",

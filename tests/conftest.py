@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -20,6 +21,13 @@ def seaweedfs_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 @pytest.fixture(scope="session")
 def moto_environment() -> Iterator[dict[str, str]]:
     """The environment of a client of moto's server with the bucket `normscape`."""
+    with moto_server() as environment:
+        yield environment
+
+
+@contextmanager
+def moto_server() -> Iterator[dict[str, str]]:
+    """Run moto's server in this process."""
     from boto3.session import Session
     from moto.server import ThreadedMotoServer
 
@@ -27,16 +35,19 @@ def moto_environment() -> Iterator[dict[str, str]]:
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
-    endpoint = f"http://{host}:{port}"
-    session = Session("key", "secret", region_name="us-east-1")
-    session.client("s3", endpoint_url=endpoint).create_bucket(Bucket=BUCKET)
-    yield {
-        "AWS_ENDPOINT_URL": endpoint,
+    environment = {
+        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
         "AWS_ACCESS_KEY_ID": "key",
         "AWS_SECRET_ACCESS_KEY": "secret",
         "AWS_DEFAULT_REGION": "us-east-1",
     }
-    server.stop()
+    session = Session("key", "secret", region_name="us-east-1")
+    client = session.client("s3", endpoint_url=environment["AWS_ENDPOINT_URL"])
+    client.create_bucket(Bucket=BUCKET)
+    try:
+        yield environment
+    finally:
+        server.stop()
 
 
 @pytest.fixture

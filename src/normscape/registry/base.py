@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -72,7 +72,7 @@ class StoredRegistry(ABC):
         """Remove the bytes of versions that nothing needs."""
 
     @abstractmethod
-    def _summary(self, version: str) -> VersionSummary: ...
+    def _summary(self, version: str, gone: AuditEntry | None) -> VersionSummary: ...
 
     @abstractmethod
     def collected_names(self) -> list[str]:
@@ -131,9 +131,14 @@ class StoredRegistry(ABC):
 
     def summaries(self, names: Sequence[str] | None = None) -> list[VersionSummary]:
         """What tables say about versions."""
+        gone = set(self.collected_names())
         if names is None:
-            names = sorted({*self.versions(), *self.collected_names()}, key=number)
-        return list(self._map_summaries(names))
+            names = sorted({*self.versions(), *gone}, key=number)
+
+        def summarise(version: str) -> VersionSummary:
+            return self._summary(version, self._collected(version) if version in gone else None)
+
+        return self._map(summarise, names)
 
     def alias(self, name: str) -> str | None:
         """The version an alias names, or None."""
@@ -198,8 +203,10 @@ class StoredRegistry(ABC):
             # What the entry tells of has happened; its document keeps the entry until then.
             logger.warning("the audit log is not complete yet: %s", error)
 
-    def _map_summaries(self, names: Iterable[str]) -> Iterable[VersionSummary]:
-        return map(self._summary, names)
+    def _map(
+        self, work: Callable[[str], VersionSummary], names: Sequence[str]
+    ) -> list[VersionSummary]:
+        return list(map(work, names))
 
     def _alias_documents(self) -> Iterator[AliasDocument]:
         for name in self._alias_names():

@@ -148,8 +148,7 @@ class LocalRegistry(StoredRegistry):
         there = (self._versions / version).is_dir()
         return there and not self._collected_path(version).exists()
 
-    def _summary(self, version: str) -> VersionSummary:
-        gone = self._collected(version)
+    def _summary(self, version: str, gone: AuditEntry | None) -> VersionSummary:
         try:
             if gone is None:
                 bundle = Bundle.glance(self._versions / version)

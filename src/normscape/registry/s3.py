@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
@@ -210,15 +210,17 @@ class S3Registry(StoredRegistry):
         there = self.store.head(f"versions/{version}.json") is not None
         return there and self.store.head(f"collected/{version}.json") is None
 
-    def _summary(self, version: str) -> VersionSummary:
+    def _summary(self, version: str, gone: AuditEntry | None) -> VersionSummary:
         try:
             figures = self.document(version).figures
         except NormscapeError as error:
-            return VersionSummary(version, None, str(error))
-        return VersionSummary(version, figures, collected=self._collected(version))
+            return VersionSummary(version, None, str(error), gone)
+        return VersionSummary(version, figures, collected=gone)
 
-    def _map_summaries(self, names: Iterable[str]) -> Iterable[VersionSummary]:
-        return in_parallel(self._summary, names)
+    def _map(
+        self, work: Callable[[str], VersionSummary], names: Sequence[str]
+    ) -> list[VersionSummary]:
+        return in_parallel(work, names)
 
     def collected_names(self) -> list[str]:
         """The names of the versions that were collected."""

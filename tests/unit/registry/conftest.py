@@ -1,32 +1,26 @@
 """Bundles whose parts are small, and the stores that the contract suite runs over."""
 
 import hashlib
-import os
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from normscape.files import write_json
-from normscape.registry.bundle import seal
 from normscape.registry.contract import Registry
-from normscape.registry.gate import Check, GateDecision
 from normscape.registry.local import LocalRegistry
 from normscape.registry.s3 import S3Registry, object_name
 from normscape.storage.location import S3Location
 from normscape.storage.store import ObjectStore
 from scripts.services import BUCKET
+from tests.faults import flipped
+
+from .bundles import write_small_bundle
 
 MakeBundle = Callable[..., Path]
-
-
-def decision(*, passed: bool) -> GateDecision:
-    value = 0.9 if passed else 0.5
-    name, metric = "min_mean_image_auroc", "mean image AUROC"
-    return GateDecision(passed, (Check(name, metric, None, value, 0.7, True, passed),))
 
 
 @pytest.fixture
@@ -34,26 +28,10 @@ def make_bundle(tmp_path: Path) -> MakeBundle:
     """Write a sealed bundle; what the registry does not look into is random bytes."""
     count = 0
 
-    def make(*, passed: bool = True, dirty: bool = False, size: int = 2000) -> Path:
+    def make(**options: Any) -> Path:
         nonlocal count
         count += 1
-        folder = tmp_path / "made" / str(count)
-        folder.mkdir(parents=True)
-        (folder / "model.safetensors").write_bytes(os.urandom(size))
-        (folder / "reference.parquet").write_bytes(os.urandom(100))
-        for name in ("calibration.json", "metrics.json"):
-            write_json(folder / name, {"made": count})
-        write_json(folder / "model.json", {"categories": ["bolt", "nut"]})
-        write_json(folder / "backbone.json", {"name": "lite2"})
-        write_json(folder / "gate.json", decision(passed=passed).as_dict())
-        write_json(folder / "images.json", {"train": ["a" * 64], "calibration": ["b" * 64]})
-        code = {"commit": "c" * 40, "dirty": dirty, "changed": ["src/x.py"] if dirty else []}
-        provenance = {"data_version": "d.dir", "code": code, "packages": {"python": "3.11"}}
-        write_json(folder / "provenance.json", provenance)
-        for name in ("params.yaml", "dvc.lock", "model_card.md"):
-            (folder / name).write_text("gate: {}\n")
-        seal(folder)
-        return folder
+        return write_small_bundle(tmp_path / "made" / str(count), **options)
 
     return make
 
@@ -78,7 +56,7 @@ def s3_location(place: Path) -> S3Location:
 def _damage_local(place: Path, version: str) -> str:
     path = place / "versions" / version / "model.safetensors"
     path.chmod(0o644)
-    path.write_bytes(_flipped(path.read_bytes()))
+    path.write_bytes(flipped(path.read_bytes()))
     return path.name
 
 
@@ -87,14 +65,8 @@ def _damage_s3(place: Path, version: str) -> str:
     document = _open_s3(place).document(version)
     name = object_name(document.files["model.safetensors"].sha256)
     content, _ = store.get_bytes(name, limit=1 << 30)
-    store.put(name, _flipped(content))
+    store.put(name, flipped(content))
     return "model.safetensors"
-
-
-def _flipped(content: bytes) -> bytes:
-    changed = bytearray(content)
-    changed[len(changed) // 2] ^= 1
-    return bytes(changed)
 
 
 STORES = {
@@ -104,14 +76,25 @@ STORES = {
 }
 
 
-@pytest.fixture(params=sorted(STORES))
+SERVED = [pytest.param(name, marks=pytest.mark.slow) for name in ("moto", "seaweedfs")]
+
+
+@pytest.fixture(params=["local", *SERVED])
 def store(request: pytest.FixtureRequest, use_s3) -> Store:
     if request.param != "local":
         use_s3(request.getfixturevalue(f"{request.param}_environment"))
     return STORES[request.param]
 
 
-@pytest.fixture(params=["moto", "seaweedfs"])
+@pytest.fixture(params=["local", SERVED[1]])
+def real_store(request: pytest.FixtureRequest, use_s3) -> Store:
+    """The stores that run in production: not moto, where time counts."""
+    if request.param != "local":
+        use_s3(request.getfixturevalue(f"{request.param}_environment"))
+    return STORES[request.param]
+
+
+@pytest.fixture(params=SERVED)
 def s3_store(request: pytest.FixtureRequest, use_s3) -> Store:
     use_s3(request.getfixturevalue(f"{request.param}_environment"))
     return STORES[request.param]

@@ -1,39 +1,18 @@
 """What every registry promises; runs over all stores."""
 
-import multiprocessing
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from normscape.errors import GateError, NormscapeError, UsageError
+from normscape.errors import GateError, UsageError
 from normscape.registry.bundle import Bundle, BundleError
 from normscape.registry.contract import PREVIOUS, PRODUCTION, Registry, StaleAliasError
 from normscape.registry.promotion import promote, rollback
 
+from .racing import race
+
 RACERS = 8
-_fork = multiprocessing.get_context("fork")
-
-
-def race(work: Callable[[int], Any]) -> list[Any]:
-    """Run `work(i)` in processes that start together; their results or exception names."""
-    barrier, results = _fork.Barrier(RACERS), _fork.Queue()
-
-    def run(index: int) -> None:
-        barrier.wait()
-        try:
-            results.put((index, work(index)))
-        except NormscapeError as error:
-            results.put((index, type(error).__name__))
-
-    processes = [_fork.Process(target=run, args=(index,)) for index in range(RACERS)]
-    for process in processes:
-        process.start()
-    found = dict(results.get(timeout=60) for _ in processes)
-    for process in processes:
-        process.join(timeout=60)
-    return [found[index] for index in range(RACERS)]
 
 
 def registered(registry: Registry, make_bundle: Any, count: int) -> list[str]:
@@ -203,34 +182,13 @@ def test_the_history_says_who_when_what_and_why(registry, make_bundle) -> None:
 
 
 def test_racing_writers_each_get_a_version_of_their_own(store, place, make_bundle) -> None:
-    folders = [make_bundle() for _ in range(RACERS)]
-    versions = race(lambda i: store.open(place).register(folders[i], reason=f"racer {i}"))
+    folders, unused = [make_bundle() for _ in range(RACERS)], store.open(place)
+    versions = race(lambda i: unused.register(folders[i], reason=f"racer {i}"), RACERS)
     registry = store.open(place)
     assert sorted(versions) == registry.versions() == [f"v{i:04d}" for i in range(1, RACERS + 1)]
     for folder, version in zip(folders, versions, strict=True):
         assert Bundle.load(registry.get(version)).files == Bundle.load(folder).files
     assert {entry.after for entry in registry.history().entries} == set(versions)
-
-
-def test_a_race_for_an_alias_has_exactly_one_winner(store, place, make_bundle) -> None:
-    registry = store.open(place)
-    versions = registered(registry, make_bundle, RACERS)
-    for step in range(3):
-        expected = registry.alias_state(PRODUCTION)
-
-        def move(i: int, expected: Any = expected) -> str:
-            mine = store.open(place)
-            mine.set_alias(PRODUCTION, versions[i], expected=expected, reason=f"racer {i}")
-            return "won"
-
-        results = race(move)
-        assert sorted(results) == ["StaleAliasError"] * (RACERS - 1) + ["won"]
-        state = registry.alias_state(PRODUCTION)
-        assert state is not None
-        assert state.version == versions[results.index("won")]
-        assert state.generation == step + 1
-    moves = [entry for entry in registry.history().entries if entry.alias == PRODUCTION]
-    assert [entry.generation for entry in moves] == [1, 2, 3]
 
 
 def test_what_get_returns_is_a_readable_folder(registry, make_bundle) -> None:

@@ -171,3 +171,21 @@ def test_verify_names_the_damaged_version(project: Params) -> None:
     path.parent.chmod(0o755)
     path.unlink()
     assert "damaged" in call(project, "list")
+
+
+def test_collected_versions_are_named_on_the_command_line(project: Params) -> None:
+    for _ in range(3):
+        call(project, "publish", "--no-promote")
+    rule = ("--keep", "1", "--older-than", "0")
+    assert "would remove v0001, v0002, 0." in call(project, "gc", *rule, "--dry-run")
+    assert "removed no version" in call(project, "gc")  # params.yaml keeps ten
+    assert call_json(project, "gc", *rule, "--reason", "room")["versions"] == ["v0001", "v0002"]
+    rows = call_json(project, "list")
+    assert [row["version"] for row in rows] == ["v0001", "v0002", "v0003"]
+    assert "room" in rows[0]["collected"]
+    assert rows[2]["collected"] is None
+    assert "(collected)" in call(project, "list")
+    assert "room" in call(project, "show", "v0001")
+    assert call_json(project, "show", "v0001")["mean"]["image_auroc"] == 0.9
+    assert call_json(project, "verify") == {"v0003": None}
+    call(project, "promote", "v0001", "--reason", "too late", error=UsageError)

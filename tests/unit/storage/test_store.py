@@ -187,5 +187,5 @@ def test_a_clock_that_is_wrong_is_named(
     monkeypatch.setattr(
         botocore.auth, "get_current_datetime", lambda *a, **k: real(*a, **k) - timedelta(days=1)
     )
-    with pytest.raises(StoreError, match=r"set the clock|check the credentials"):
+    with pytest.raises(StoreError, match="set the clock"):
         store.put("a", b"")
