@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from normscape.params import load_params
-from normscape.scoring.run import score_folder
+from normscape.scoring.run import score_place
 
 
 def peak_mib() -> float:
@@ -24,5 +24,5 @@ def peak_mib() -> float:
 if __name__ == "__main__":
     params = load_params(Path(sys.argv[1]))
     for day in sys.argv[2:]:
-        score_folder(Path(day), params, progress=False)
+        score_place(Path(day), params, progress=False)
         print(peak_mib())

@@ -1,5 +1,6 @@
 import hashlib
 import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -125,3 +126,19 @@ def test_large_images_are_not_decoded_ahead(tmp_path: Path) -> None:
     assert small.pixels is not None
     assert not small.large
     assert "not an image" in str(broken.error)
+
+
+def test_reading_goes_on_while_the_scorer_is_busy(tmp_path: Path) -> None:
+    for number in range(8):
+        picture(tmp_path / f"{number}.png")
+    decoded = threading.Semaphore(0)
+
+    def skip(_: str) -> bool:
+        decoded.release()
+        return False
+
+    images = load(list_day(tmp_path, tmp_path), 32, skip, ahead=4)
+    next(images)
+    assert all(decoded.acquire(timeout=10) for _ in range(5)), "five are ready, one is asked for"
+    assert not decoded.acquire(timeout=0.1), "and no more: they are memory"
+    images.close()

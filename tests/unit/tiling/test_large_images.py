@@ -27,7 +27,7 @@ from normscape.review.recalibrate import recalibrate
 from normscape.scoring import log
 from normscape.scoring.inbox import Inbox
 from normscape.scoring.paths import overlay_path, score_log
-from normscape.scoring.run import open_version, score_folder
+from normscape.scoring.run import open_version, score_place
 from normscape.scoring.scorer import Scorer
 
 from .project import DEFECT, SIDE, run_stages
@@ -126,7 +126,7 @@ def test_a_day_of_large_images(project: Params, normal: np.ndarray) -> None:
     write(day / "loose.png", fabric(9999, 600))
     (day / "torn.png").write_bytes((day / "loose.png").read_bytes()[:90_000])
     Image.new("1", (20_000, 20_000)).save(day / "bomb.png")
-    summary = score_folder(day, project, progress=False)
+    (summary,) = score_place(day, project, progress=False)
     rows = log.read(score_log(project)).set_index("path")
     bad = rows.loc[f"feed/{DAY}/fabric/bad.png"]
     assert bad["flagged"]
@@ -143,7 +143,7 @@ def test_a_day_of_large_images(project: Params, normal: np.ndarray) -> None:
     with Image.open(overlay_path(project, "v0001", DAY, record.sha256)) as overlay:
         assert overlay.width > 1200
         assert overlay.height < 500
-    again = score_folder(day, project, progress=False)
+    (again,) = score_place(day, project, progress=False)
     assert (again.logged, again.skipped) == (0, 5)
 
 
