@@ -1,0 +1,200 @@
+"""A scorer that follows `production`, as a process of its own."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import yaml
+
+from normscape.errors import NormscapeError, UsageError
+from normscape.params import Params, load_params
+from normscape.registry.contract import PRODUCTION
+from normscape.registry.local import LocalRegistry
+from normscape.registry.store import open_registry
+from normscape.scoring.feed import Feed
+from normscape.scoring.follow import follow
+from normscape.scoring.handover import read_handover, record_path, require_window
+from normscape.scoring.log import read
+from normscape.scoring.paths import score_log
+
+from .project import DAY, PARAMS, picture
+
+_PATIENCE = 90.0
+WINDOW = 5
+
+
+def settings(project: Params, **score: object) -> Params:
+    changed = {**PARAMS, "score": {**PARAMS["score"], "poll_seconds": 0.2, **score}}
+    (project.root / "params.yaml").write_text(yaml.safe_dump(changed))
+    return load_params(project.root / "params.yaml")
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + _PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline, "waited too long"
+        time.sleep(0.1)
+
+
+class Line(threading.Thread):
+    """Puts an image into the feed several times a second, over two days."""
+
+    def __init__(self, feed: Path) -> None:
+        super().__init__(daemon=True)
+        self.feed = feed
+        self.made: list[Path] = []
+        self.over = threading.Event()
+
+    def run(self) -> None:
+        while not self.over.wait(0.15):
+            number = len(self.made)
+            category = ("bolt", "nut")[number % 2]
+            day = DAY if number < 20 else "2026-03-15"
+            path = self.feed / day / category / f"{number:04d}.png"
+            self.made.append(picture(path, 20_000 + number, category))
+
+
+@contextmanager
+def following(params: Params, feed: Path, errors: Path) -> Iterator[subprocess.Popen[bytes]]:
+    command = [sys.executable, "-m", "normscape.cli", "score", str(feed), "--follow"]
+    with errors.open("ab") as stream:
+        process = subprocess.Popen(
+            command, cwd=params.root, stdout=subprocess.DEVNULL, stderr=stream,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )  # fmt: skip
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.wait()
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(_PATIENCE) == 0
+
+
+def served(params: Params, version: str) -> int:
+    return len(read(score_log(params), model_version=version, columns=["path"]))
+
+
+def promote(params: Params, version: str) -> None:
+    registry = open_registry(params)
+    registry.set_alias(
+        PRODUCTION, version, expected=registry.alias_state(PRODUCTION), reason="test"
+    )
+
+
+def damage(params: Params) -> None:
+    """A broken v0003 in production, written behind the registry's back."""
+    registry = open_registry(params)
+    assert isinstance(registry, LocalRegistry)
+    target = registry.root / "versions" / "v0003"
+    shutil.copytree(registry.root / "versions" / "v0002", target)
+    target.chmod(0o755)
+    weights = target / "model.safetensors"
+    weights.chmod(0o644)
+    weights.write_bytes(weights.read_bytes()[:-100])
+    alias = registry.root / "aliases" / "production.json"
+    content = alias.read_text().replace('"v0002"', '"v0003"')
+    alias.chmod(0o644)
+    alias.write_text(content)
+
+
+@pytest.mark.slow
+def test_production_moves_while_images_arrive(project: Params, tmp_path: Path) -> None:
+    params = settings(project, window_images=WINDOW)
+    feed, errors = project.root / "feed", tmp_path / "errors"
+    feed.mkdir()
+    open_registry(params).register(project.root / "bundle", reason="second")
+    line = Line(feed)
+    line.start()
+
+    def is_over(version: str, more: int) -> Callable[[], bool]:
+        before = served(params, version)
+
+        def check() -> bool:
+            assert process.poll() is None, errors.read_text()
+            last = read_handover(params)
+            done = last is not None and last.version == version and last.finished is not None
+            return done and served(params, version) >= before + more
+
+        return check
+
+    with following(params, feed, errors) as process:
+        until(is_over("v0001", 8))
+        for version in ("v0002", "v0001", "v0002"):
+            waits = is_over(version, 4)
+            promote(params, version)
+            until(waits)
+        damage(params)
+        until(lambda: "v0003 cannot serve, v0002 goes on" in errors.read_text())
+        until(is_over("v0002", 4))
+        process.kill()
+        process.wait()
+    # After a kill -9, with production still damaged, the version that served goes on.
+    with following(params, feed, errors) as process:
+        until(is_over("v0002", 4))
+        line.over.set()
+        line.join()
+        until(lambda: read(score_log(params))["path"].nunique() == len(line.made))
+        end(process)
+
+    rows = read(score_log(params))
+    assert rows["error"].isna().all()
+    assert not rows.duplicated(["sha256", "model_version"]).any()
+    assert set(rows["path"]) == {str(path.relative_to(project.root)) for path in line.made}
+    assert set(rows["model_version"]) == {"v0001", "v0002"}
+    twice = rows.duplicated("sha256").sum()
+    assert WINDOW <= twice <= 3 * WINDOW
+    warnings = [text for text in errors.read_text().splitlines() if "v0003" in text]
+    assert len(warnings) == 2, "one of each process"
+
+
+def test_an_image_is_offered_when_it_has_settled(tmp_path: Path, store) -> None:
+    feed = Feed(tmp_path, tmp_path, store)
+    path = picture(tmp_path / DAY / "bolt" / "a.png", 1, "bolt")
+    assert feed.look() == ({}, [])
+    with path.open("ab") as stream:
+        stream.write(b"more")
+    assert feed.look() == ({}, [])
+    offered, _ = feed.look()
+    assert [source.path for source in offered[DAY]] == [path]
+    feed.settle(offered[DAY])
+    assert feed.look() == ({}, [])
+    picture(path, 2, "bolt")
+    assert feed.look() == ({}, [])
+    assert feed.look()[0]
+    (tmp_path / DAY / "bolt" / "deep").mkdir()
+    assert "deep is a folder inside" in feed.look()[1][0]
+
+
+def test_a_version_is_not_judged_before_its_window(project: Params) -> None:
+    require_window(project, "v0002")
+    record = {"version": "v0002", "since": "2026-03-14T00:00:00+00:00", "before": "v0001",
+              "window": [[DAY, "feed/a.png", None]], "finished": None}  # fmt: skip
+    record_path(project).write_text(json.dumps(record))
+    with pytest.raises(NormscapeError, match="v0002 is not judged yet"):
+        require_window(project, "v0002")
+    require_window(project, "v0001")
+    record_path(project).write_text(json.dumps({**record, "finished": "2026-03-14"}))
+    require_window(project, "v0002")
+    record_path(project).write_text("[]")
+    with pytest.raises(NormscapeError, match="remove it"):
+        require_window(project, "v0002")
+
+
+def test_only_a_folder_is_followed(project: Params) -> None:
+    with pytest.raises(UsageError, match="expected a feed"):
+        follow(
+            project.root / "gone", project, say=print, warn=print, stop=lambda: True
+        )
