@@ -57,7 +57,7 @@ def monitored_days(params: Params) -> list[str]:
 
 def _windows(params: Params, store: PartStore) -> dict[str, str]:
     """The newest drift window of every version that an alias names."""
-    found = {}
+    found: dict[str, str] = {}
     for alias, version in open_registry(params).aliases().items():
         if days := log.days(store, model_version=version):
             window = window_days(days[-1], params.monitor.window_days)

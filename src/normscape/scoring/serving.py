@@ -10,7 +10,7 @@ from types import TracebackType
 
 import torch
 
-from normscape.errors import NormscapeError
+from normscape.errors import NormscapeError, UsageError
 from normscape.params import Params
 from normscape.registry.bundle import Bundle
 from normscape.registry.store import open_registry
@@ -99,14 +99,15 @@ class Follower:
             before: The version that served last, if any did.
 
         Raises:
+            UsageError: There is no such alias, or another runtime than the bundle's was asked for.
             NormscapeError: None can be used here.
         """
-        registry = open_registry(self._params)
-        version = registry.resolve(self._alias)
+        version = ""
         try:
+            version = open_registry(self._params).resolve(self._alias)
             return open_served(self._params, version, *self._asked)
         except NormscapeError as error:
-            if before is None or before == version:
+            if before is None or before == version or isinstance(error, UsageError):
                 raise
             self._refuse(version, f"{before}, which served before, goes on", error)
             return open_served(self._params, before, *self._asked)

@@ -1,8 +1,8 @@
 """A scorer that follows `production`, as a process of its own."""
 
+import datetime
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -20,13 +20,17 @@ from normscape.params import Params, load_params
 from normscape.registry.contract import PRODUCTION
 from normscape.registry.local import LocalRegistry
 from normscape.registry.store import open_registry
+from normscape.retention.prune import prune
 from normscape.scoring.feed import Feed
 from normscape.scoring.follow import follow
 from normscape.scoring.handover import read_handover, record_path, require_window
-from normscape.scoring.log import read
+from normscape.scoring.log import append, read
+from normscape.scoring.parts import Partition
 from normscape.scoring.paths import score_log
+from normscape.scoring.retire import retire
 
 from .project import DAY, PARAMS, picture
+from .rows import frame, row
 
 _PATIENCE = 90.0
 WINDOW = 5
@@ -64,11 +68,13 @@ class Line(threading.Thread):
 
 
 @contextmanager
-def following(params: Params, feed: Path, errors: Path) -> Iterator[subprocess.Popen[bytes]]:
-    command = [sys.executable, "-m", "normscape.cli", "score", str(feed), "--follow"]
+def scoring(
+    root: Path, place: Path, *options: str, errors: Path = Path(os.devnull)
+) -> Iterator[subprocess.Popen[bytes]]:
+    command = [sys.executable, "-m", "normscape.cli", "score", str(place), *options]
     with errors.open("ab") as stream:
         process = subprocess.Popen(
-            command, cwd=params.root, stdout=subprocess.DEVNULL, stderr=stream,
+            command, cwd=root, stdout=subprocess.DEVNULL, stderr=stream,
             env={**os.environ, "OMP_NUM_THREADS": "1"},
         )  # fmt: skip
         try:
@@ -94,24 +100,21 @@ def promote(params: Params, version: str) -> None:
     )
 
 
-def damage(params: Params) -> None:
-    """A broken v0003 in production, written behind the registry's back."""
+def damage(params: Params, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A broken v0003 in production, which the registry was kept from verifying."""
     registry = open_registry(params)
-    assert isinstance(registry, LocalRegistry)
-    target = registry.root / "versions" / "v0003"
-    shutil.copytree(registry.root / "versions" / "v0002", target)
-    target.chmod(0o755)
-    weights = target / "model.safetensors"
+    assert registry.register(params.root / "bundle", reason="third") == "v0003"
+    weights = registry.get("v0003") / "model.safetensors"
     weights.chmod(0o644)
     weights.write_bytes(weights.read_bytes()[:-100])
-    alias = registry.root / "aliases" / "production.json"
-    content = alias.read_text().replace('"v0002"', '"v0003"')
-    alias.chmod(0o644)
-    alias.write_text(content)
+    monkeypatch.setattr(LocalRegistry, "verify", lambda *_: None)
+    promote(params, "v0003")
 
 
 @pytest.mark.slow
-def test_production_moves_while_images_arrive(project: Params, tmp_path: Path) -> None:
+def test_production_moves_while_images_arrive(
+    project: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     params = settings(project, window_images=WINDOW)
     feed, errors = project.root / "feed", tmp_path / "errors"
     feed.mkdir()
@@ -130,19 +133,19 @@ def test_production_moves_while_images_arrive(project: Params, tmp_path: Path) -
 
         return check
 
-    with following(params, feed, errors) as process:
+    with scoring(project.root, feed, "--follow", errors=errors) as process:
         until(is_over("v0001", 8))
         for version in ("v0002", "v0001", "v0002"):
             waits = is_over(version, 4)
             promote(params, version)
             until(waits)
-        damage(params)
+        damage(params, monkeypatch)
         until(lambda: "v0003 cannot serve, v0002 goes on" in errors.read_text())
         until(is_over("v0002", 4))
         process.kill()
         process.wait()
     # After a kill -9, with production still damaged, the version that served goes on.
-    with following(params, feed, errors) as process:
+    with scoring(project.root, feed, "--follow", errors=errors) as process:
         until(is_over("v0002", 4))
         line.over.set()
         line.join()
@@ -195,6 +198,35 @@ def test_a_version_is_not_judged_before_its_window(project: Params) -> None:
 
 def test_only_a_folder_is_followed(project: Params) -> None:
     with pytest.raises(UsageError, match="expected a feed"):
-        follow(
-            project.root / "gone", project, say=print, warn=print, stop=lambda: True
-        )
+        follow(project.root / "gone", project, say=print, warn=print, stop=lambda: True)
+
+
+@pytest.mark.slow
+def test_pruning_while_a_process_scores(project: Params) -> None:
+    """An old day and a new one come while their rows and maps are pruned again and again."""
+    params = load_params(project.root / "params.yaml")
+    new, feed = datetime.datetime.now(datetime.UTC).date().isoformat(), project.root / "feed"
+    for number, day in enumerate((DAY, new)):
+        for image in range(24):
+            picture(feed / day / "bolt" / f"{image}.png", 100 * number + image, "bolt")
+    limit = params.retention.model_copy(update={"log_days": 1, "maps_days": 1})
+    params = params.model_copy(update={"retention": limit})
+    for day in (DAY, new):
+        with scoring(project.root, feed / day) as process:
+            while process.poll() is None:
+                prune(params)
+                read(score_log(params))
+            assert process.returncode == 0
+    prune(params)
+    rows = read(score_log(params))
+    assert list(rows["day"]) == [new] * 24
+    assert rows["sha256"].is_unique
+
+
+def test_days_that_were_pruned_are_not_scored_again(project: Params) -> None:
+    folder, store = project.root / "feed", score_log(project)
+    picture(folder / DAY / "bolt" / "a.png", 1, "bolt")
+    append(store, frame(row(1, path=f"feed/{DAY}/bolt/a.png")))
+    assert retire(store, Partition(DAY, "v0001"))
+    feed = Feed(folder, project.root, store)
+    assert [feed.look() for _ in range(3)] == [({}, [])] * 3
