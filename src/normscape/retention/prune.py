@@ -104,17 +104,23 @@ class _Limit:
         """Indices of what has to go, of days and sizes ordered by day."""
         excess = sum(size for _, size in sized) - (self.gib or float("inf")) * _GIB
         for index, (day, size) in enumerate(sized):
-            age = (self.today - datetime.date.fromisoformat(day)).days
-            if (self.days is not None and age > self.days) or excess > 0:
+            if self.is_old(day) or excess > 0:
                 excess -= size
                 yield index
+
+    def is_old(self, day: str) -> bool:
+        """Whether a day has to go because of its age."""
+        age = (self.today - datetime.date.fromisoformat(day)).days
+        return self.days is not None and age > self.days
 
 
 def _prune_log(store: PartStore, needs: Needs, limit: _Limit, summary: PruneSummary) -> None:
     sized = [
         (partition, size)
         for partition in store.partitions()
-        if (size := steadily(store, partition, partial(_bytes_of_rows, store, partition)))
+        # Without a limit in GiB the size of younger days, which an object store sends, is no matter.
+        if (limit.gib is not None or limit.is_old(partition.day))
+        and (size := steadily(store, partition, partial(_bytes_of_rows, store, partition)))
     ]
     over = [sized[i] for i in limit.over([(each.day, size) for each, size in sized])]
     for day, found in groupby(over, key=lambda each: each[0].day):
