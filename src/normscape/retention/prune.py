@@ -118,7 +118,7 @@ def _prune_log(store: PartStore, needs: Needs, limit: _Limit, summary: PruneSumm
     sized = [
         (partition, size)
         for partition in store.partitions()
-        # Without a limit in GiB the size of younger days, which an object store sends, is no matter.
+        # Without a limit in GiB younger days need not be read, or fetched, for their size.
         if (limit.gib is not None or limit.is_old(partition.day))
         and (size := steadily(store, partition, partial(_bytes_of_rows, store, partition)))
     ]
