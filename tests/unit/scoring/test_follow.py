@@ -20,6 +20,8 @@ from normscape.params import Params, load_params
 from normscape.registry.contract import PRODUCTION
 from normscape.registry.local import LocalRegistry
 from normscape.registry.store import open_registry
+from normscape.retention import prune as prune_module
+from normscape.retention.needs import Needs
 from normscape.retention.prune import prune
 from normscape.scoring.feed import Feed
 from normscape.scoring.follow import follow
@@ -29,6 +31,7 @@ from normscape.scoring.parts import Partition
 from normscape.scoring.paths import score_log
 from normscape.scoring.retire import retire
 
+from .conftest import Start
 from .project import DAY, PARAMS, picture
 from .rows import frame, row
 
@@ -202,25 +205,31 @@ def test_only_a_folder_is_followed(project: Params) -> None:
 
 
 @pytest.mark.slow
-def test_pruning_while_a_process_scores(project: Params) -> None:
-    """An old day and a new one come while their rows and maps are pruned again and again."""
-    params = load_params(project.root / "params.yaml")
+def test_pruning_while_a_process_scores(
+    project: Params, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An old and a new day come while rows and maps are pruned, also those that may be needed."""
     new, feed = datetime.datetime.now(datetime.UTC).date().isoformat(), project.root / "feed"
     for number, day in enumerate((DAY, new)):
         for image in range(24):
             picture(feed / day / "bolt" / f"{image}.png", 100 * number + image, "bolt")
-    limit = params.retention.model_copy(update={"log_days": 1, "maps_days": 1})
-    params = params.model_copy(update={"retention": limit})
+    limit = project.retention.model_copy(update={"log_days": 1, "maps_days": 1})
+    params = project.model_copy(update={"retention": limit})
+    nothing = Needs({}, frozenset(), frozenset())
+    monkeypatch.setattr(prune_module, "find_needs", lambda *_: nothing)
+    monkeypatch.setattr(prune_module, "_FRESH_SECONDS", -60.0)
+    pruned = 0
     for day in (DAY, new):
-        with scoring(project.root, feed / day) as process:
-            while process.poll() is None:
-                prune(params)
-                read(score_log(params))
-            assert process.returncode == 0
+        process = start("score", str(project.root), str(feed / day))
+        while process.is_alive():
+            pruned += len(prune(params).removed)
+            assert read(score_log(params))["sha256"].is_unique
+        assert process.exitcode == 0
     prune(params)
     rows = read(score_log(params))
+    assert pruned > 0
     assert list(rows["day"]) == [new] * 24
-    assert rows["sha256"].is_unique
+    assert not list((params.state / "maps").glob(f"*/{DAY}/*"))
 
 
 def test_days_that_were_pruned_are_not_scored_again(project: Params) -> None:
