@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import datetime
 from pathlib import Path
 
 from normscape.errors import UsageError
 from normscape.files import sha256_file
 from normscape.params import Params
 from normscape.scoring import log
+from normscape.scoring.feed import is_day
 from normscape.scoring.paths import score_log
+from normscape.scoring.retire import pruned_days
 from normscape.scoring.source import FileSource, list_day
 
 
 def unscored_days(feed: Path, params: Params) -> list[Path]:
     """The day folders of a feed with images that are not in the score log under any model.
 
-    Days are not scored again because a new model has come into production.
+    Days are not scored again because a new model has come into production, nor because
+    `normscape prune` has removed their rows.
 
     Args:
         feed: The folder that holds folders named YYYY-MM-DD; others are left alone.
@@ -27,8 +29,9 @@ def unscored_days(feed: Path, params: Params) -> list[Path]:
     """
     if not feed.is_dir():
         raise UsageError(f"{feed} is not a folder; expected a feed of day/[category/]image")
-    days = sorted(entry for entry in feed.iterdir() if entry.is_dir() and _is_day(entry.name))
-    return [folder for folder in days if _has_new(folder, params)]
+    days = sorted(entry for entry in feed.iterdir() if entry.is_dir() and is_day(entry.name))
+    pruned = pruned_days(score_log(params))
+    return [each for each in days if each.name not in pruned and _has_new(each, params)]
 
 
 def _has_new(folder: Path, params: Params) -> bool:
@@ -40,10 +43,3 @@ def _has_new(folder: Path, params: Params) -> bool:
         return source.name not in paths and sha256_file(source.path) not in hashes
 
     return any(map(new, list_day(folder, params.root)))
-
-
-def _is_day(name: str) -> bool:
-    try:
-        return datetime.date.fromisoformat(name).isoformat() == name
-    except ValueError:
-        return False

@@ -22,6 +22,7 @@ from normscape.registry.contract import PRODUCTION
 from normscape.registry.store import open_registry
 from normscape.review.inbox import keep_drifted
 from normscape.scoring import log
+from normscape.scoring.handover import require_window
 from normscape.scoring.inbox import Inbox
 from normscape.scoring.paths import score_log
 
@@ -100,10 +101,12 @@ def watch(params: Params, day: str | None = None) -> MonitorRun:
 
     Raises:
         UsageError: There is no model in production, the day is not one, or nothing was scored yet.
-        NormscapeError: A damaged bundle, score log or state, or an unwritable folder.
+        NormscapeError: A damaged bundle, score log or state, or an unwritable folder; or the
+            version has just come into production and scores the window of the one before it.
     """
     registry = open_registry(params)
     version = registry.resolve(PRODUCTION)
+    require_window(params, version)
     bundle = Bundle.load(registry.get(version))
     wanted = day or _newest_day(params, version)
     with exclusive_lock(params.state / "locks" / "monitor.lock", "the monitor", _LOCK_WAIT_SECONDS):

@@ -248,6 +248,8 @@ class ScoreParams(Section):
         log: The score log's folder, relative to `params.yaml`, or `s3://bucket/prefix`; None:
             `scores` in the state folder.
         maps: What is drawn or written: overlays of flagged images, arrays of all, both, none.
+        poll_seconds: How often a scorer that follows looks for images and at the alias.
+        window_images: Of the feed, that a version which comes into production scores once more.
     """
 
     log: str | None = None
@@ -255,6 +257,8 @@ class ScoreParams(Section):
     batch_size: Count = 16
     random_sample: Share = 0.02
     category_alpha: Probability = 0.01
+    poll_seconds: Positive = 2.0
+    window_images: Annotated[int, Field(ge=0)] = 500
 
     @field_validator("log")
     @classmethod
@@ -300,6 +304,24 @@ class ReviewParams(Section):
     window_images: Count = 500
 
 
+class RetentionParams(Section):
+    """What `normscape prune` removes; None: nothing because of it.
+
+    Attributes:
+        log_days: Older days leave the score log.
+        log_gib: The oldest days leave the score log until its parts have at most so many GiB.
+        maps_days: Maps and overlays of older days go.
+        maps_gib: Those of the oldest days go until all have at most so many GiB.
+        monitor_days: The monitor's pages of older days go.
+    """
+
+    log_days: Count | None = None
+    log_gib: Positive | None = None
+    maps_days: Count | None = None
+    maps_gib: Positive | None = None
+    monitor_days: Count | None = None
+
+
 class Params(Section):
     """All of `params.yaml`.
 
@@ -326,6 +348,7 @@ class Params(Section):
     monitor: MonitorParams = MonitorParams()
     train: TrainParams = TrainParams()
     review: ReviewParams = ReviewParams()
+    retention: RetentionParams = RetentionParams()
 
     @property
     def data(self) -> Path:

@@ -10,7 +10,7 @@ from normscape.cli.data import data_app
 from normscape.cli.diff import diff
 from normscape.cli.models import models_app
 from normscape.cli.options import DEFAULT_PARAMS, ParamsFile
-from normscape.cli.scoring import log_app, recalibrate, review_app, score
+from normscape.cli.scoring import log_app, prune, recalibrate, review_app, score
 from normscape.errors import NormscapeError
 from normscape.stages.runner import STAGES, run_stage
 
@@ -51,6 +51,7 @@ app.command(rich_help_panel="Jobs")(score)
 app.add_typer(log_app, name="log", rich_help_panel="Jobs")
 app.add_typer(review_app, name="review", rich_help_panel="Jobs")
 app.command(rich_help_panel="Jobs")(recalibrate)
+app.command(rich_help_panel="Jobs")(prune)
 
 
 def main() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -44,10 +44,19 @@ def score(
         str,
         typer.Argument(
             help="A day's folder (category/image, or image), a manifest (.csv, .parquet with "
-            "'path'; 'category', 'day', 'sha256' if known), or s3://bucket/prefix."
+            "'path'; 'category', 'day', 'sha256' if known), or s3://bucket/prefix; with --follow "
+            "a folder of days."
         ),
     ],
     *,
+    follow: Annotated[
+        bool,
+        typer.Option(
+            "--follow",
+            help="Go on: score what comes into the folder of days, with the version that the "
+            "alias names at the time, until SIGTERM or Ctrl-C.",
+        ),
+    ] = False,
     day: Annotated[
         str | None, typer.Option(help="The day; else the manifest's, else the place's name.")
     ] = None,
@@ -70,6 +79,12 @@ def score(
     from normscape.scoring.run import score_place
 
     loaded = _params(params)
+    if follow:
+        if day is not None:
+            raise UsageError("with --follow the folders' names give the days; leave --day out")
+        asked = {"alias": model, "runtime": runtime, "precision": precision, "maps": maps}
+        _follow(Path(place), loaded, asked)
+        return
     summaries = score_place(
         place, loaded, day=day, alias=model, runtime=runtime, precision=precision, maps=maps
     )
@@ -77,6 +92,44 @@ def score(
         typer.echo(summary.explain())
         for warning in summary.warnings(loaded.review.max_images):
             _warn(warning)
+
+
+def _follow(folder: Path, params: Params, asked: dict[str, Any]) -> None:
+    from normscape.scoring.follow import follow, until_asked_to_stop
+
+    def say(text: str) -> None:
+        sys.stdout.write(f"{text}\n")
+        sys.stdout.flush()  # a service's log is read while it runs
+
+    with until_asked_to_stop() as stop:
+        follow(folder, params, say=say, warn=_warn, stop=stop, **asked)
+
+
+def prune(
+    *,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would go; remove nothing.")
+    ] = False,
+    json: AsJson = False,
+    params: ParamsFile = DEFAULT_PARAMS,
+) -> None:
+    """Apply the limits of the section retention: score log, maps, monitor pages.
+
+    What waits for review, a drift window or an unsent alert needs is kept. Scoring, reading and
+    compaction may go on.
+    """
+    from normscape.retention.prune import prune as run
+
+    done = run(_params(params), dry_run=dry_run)
+    if json:
+        print_json(done.as_dict())
+        return
+    for each in done.removed:
+        typer.echo(f"{each.kind:<8} {each.name:<28} {each.bytes / 2**20:10.2f} MiB")
+    for line in done.kept:
+        typer.echo(f"kept: {line}")
+    would = "would be " if dry_run else ""
+    typer.echo(f"{len(done.removed)} {would}removed, {done.bytes / 2**20:.2f} MiB {would}freed")
 
 
 @log_app.command()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import pyarrow as pa
 
@@ -81,19 +83,26 @@ def _compact(store: PartStore, partition: Partition, min_parts: int) -> Compacte
     found, done = snapshot(store, partition), Compacted()
     if len(found.live) >= min_parts:
         paths = [store.fetch(partition, name) for name in found.live]
-        notes = [note_of(path) for path in paths]
         rows = pa.concat_tables([decode(path, SCHEMA.names) for path in paths])
-        note = Note(
-            tuple(commit for each in notes for commit in each.commits),
-            tuple({*filter(is_old, found.live), *(n for each in notes for n in each.replaces)}),
-        )
+        note = note_of_all(found.live, paths)
         store.claim(partition, compacted(found.through), encode(rows, note))
         done = Compacted(1, len(found.live), rows.num_rows)
         found = snapshot(store, partition)
-    return done + Compacted(removed=_sweep(store, partition, found))
+    return done + Compacted(removed=sweep(store, partition, found))
 
 
-def _sweep(store: PartStore, partition: Partition, found: Snapshot) -> int:
+def note_of_all(names: Sequence[str], paths: Sequence[Path]) -> Note:
+    """What a part says of itself that stands for these parts."""
+    notes = [note_of(path) for path in paths]
+    return Note(
+        tuple(commit for each in notes for commit in each.commits),
+        tuple({*filter(is_old, names), *(n for each in notes for n in each.replaces)}),
+        any(each.pruned for each in notes),
+    )
+
+
+def sweep(store: PartStore, partition: Partition, found: Snapshot) -> int:
+    """Remove the parts that count no more; how many those were."""
     # Old compact parts go last: whoever lists meanwhile must not miss what they hold.
     ordered = sorted(found.replaced, key=lambda name: ("compact" in name, number_of(name)))
     for name in ordered:

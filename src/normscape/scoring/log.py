@@ -52,7 +52,7 @@ def append(store: PartStore, frame: pd.DataFrame) -> list[str]:
     parts = []
     for (day, version), rows in frame.groupby(["day", "model_version"], sort=True):
         partition = Partition(str(day), str(version))
-        parts.append(f"{partition.path}/{_append(store, partition, table_of(rows))}")
+        parts.append(f"{partition.path}/{append_table(store, partition, table_of(rows))}")
     return parts
 
 
@@ -202,7 +202,8 @@ def _commits(store: PartStore, partition: Partition, name: str) -> tuple[str, ..
     return note_of(store.fetch(partition, name)).commits if name else ()
 
 
-def _append(store: PartStore, partition: Partition, table: pa.Table) -> str:
+def append_table(store: PartStore, partition: Partition, table: pa.Table) -> str:
+    """Add a part after the last one; its name."""
     commit = uuid.uuid4().hex
     for _ in range(_TRIES):
         last = steadily(store, partition, partial(snapshot, store, partition)).through

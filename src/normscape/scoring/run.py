@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -113,7 +113,7 @@ def score_days(
     """
     summaries = []
     for each in days:
-        run = _Run(params, scorer, each.day, version, maps or params.score.maps)
+        run = DayRun(params, scorer, each.day, version, maps or params.score.maps)
         run.summary.found = len(each.sources)
         title = f"scoring {each.day} with {version}"
         with progress_bar(title, len(each.sources), progress) as report:
@@ -135,16 +135,34 @@ def open_version(params: Params, alias: str) -> tuple[str, Bundle]:
     return version, Bundle.load(registry.get(version))
 
 
-class _Run:
-    """One pass over a day: gathers rows and commits them when all they refer to is written."""
+class DayRun:
+    """One pass over a day: gathers rows and commits them when all they refer to is written.
 
-    def __init__(self, params: Params, scorer: Scorer, day: str, version: str, maps: Maps) -> None:
+    Args:
+        params: The project.
+        scorer: The bundle, ready to score.
+        day: YYYY-MM-DD.
+        version: The name of the bundle's version.
+        maps: Which maps to write.
+        writer: Of the day and version, where an earlier pass has made one.
+    """
+
+    def __init__(
+        self,
+        params: Params,
+        scorer: Scorer,
+        day: str,
+        version: str,
+        maps: Maps,
+        *,
+        writer: LogWriter | None = None,
+    ) -> None:
         self.summary = ScoreSummary(day, version)
         self._params = params
         self._scorer = scorer
         self._overlays, self._arrays = maps in ("overlay", "both"), maps in ("array", "both")
         self._inbox = Inbox.of(params)
-        self._log = LogWriter(score_log(params), day, version)
+        self._log = writer or LogWriter(score_log(params), day, version)
         self._rows: list[dict[str, Any]] = []
         self._writes: list[Future[bool]] = []
         self._committed = time.monotonic()
@@ -154,14 +172,26 @@ class _Run:
             params.score.category_alpha, len(scorer.calibration.distances)
         )
 
-    def score(self, sources: Sequence[Source]) -> Iterator[int]:
-        """Score `sources`; yields how many images have been dealt with."""
+    def score(
+        self,
+        sources: Sequence[Source],
+        *,
+        skip: Callable[[str], bool] | None = None,
+        stop: Callable[[], bool] = lambda: False,
+    ) -> Iterator[int]:
+        """Score `sources`; yields how many of them have been dealt with, in their order.
+
+        Args:
+            sources: The images.
+            skip: Says of a SHA-256 whether the image is not scored; None: what the log holds.
+            stop: Asked after each batch; true: what is scored is committed, and the rest is left.
+        """
         size = self._params.score.batch_size
         batch: list[LoadedImage] = []
         with ThreadPoolExecutor(_WRITERS, thread_name_prefix="write") as pool:
             scorer = self._scorer
             images = load(
-                sources, scorer.identity.input_size, self._log.knows, 2 * size, scorer.cuts
+                sources, scorer.identity.input_size, skip or self._log.knows, 2 * size, scorer.cuts
             )
             for done, image in enumerate(images, start=1):
                 self._postponed *= image.postponed is not None
@@ -179,6 +209,8 @@ class _Run:
                 else:
                     self.summary.skipped += 1
                 yield done
+                if not batch and stop():
+                    break
             if batch:
                 self._score_batch(batch, pool)
             self._commit()

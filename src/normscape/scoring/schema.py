@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import json
 from collections.abc import Sequence
@@ -62,10 +63,12 @@ class Note:
     Attributes:
         commits: Names of the commits whose rows it holds; a writer knows its own part by them.
         replaces: Names of the parts of version 1 whose rows it holds.
+        pruned: Whether rows before its own were removed for good.
     """
 
     commits: tuple[str, ...] = ()
     replaces: tuple[str, ...] = ()
+    pruned: bool = False
 
 
 def check_day(text: str) -> str:
@@ -104,7 +107,7 @@ def table_of(rows: pd.DataFrame) -> pa.Table:
 
 def encode(table: pa.Table, note: Note) -> bytes:
     """The bytes of a part: rows sorted by category, so that a reader can skip the others."""
-    content = {"commits": list(note.commits), "replaces": list(note.replaces)}
+    content = dataclasses.asdict(note)
     metadata = {**SCHEMA.metadata, _NOTE_KEY: json.dumps(content).encode()}
     ordered = table.sort_by([(name, "ascending") for name in _ORDER])
     sink = pa.BufferOutputStream()
@@ -166,7 +169,8 @@ def _opened(part: Path) -> tuple[ds.Fragment, Note]:
             f"{part} has version {version} of the score log's format; this Normscape reads "
             f"versions 1 to {LOG_VERSION}; use the Normscape that wrote it or move it away"
         )
-    return fragment, Note(tuple(note.get("commits", ())), tuple(note.get("replaces", ())))
+    commits, replaces = (tuple(note.get(name, ())) for name in ("commits", "replaces"))
+    return fragment, Note(commits, replaces, note.get("pruned", False))
 
 
 def _damaged(part: Path, error: Any) -> NormscapeError:

@@ -1,0 +1,1 @@
+"""Limits of what scoring and monitoring leave behind."""
