@@ -1,14 +1,24 @@
-"""Real S3 servers, started once for all tests that ask for them."""
+"""What all tests share: a core for each worker, and real S3 servers."""
 
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
 
 from scripts.services import BUCKET, seaweedfs
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Give each of pytest-xdist's workers a core: else their thread pools fight over all cores."""
+    worker = getattr(config, "workerinput", None)
+    if worker is not None:
+        cores = sorted(os.sched_getaffinity(0))
+        number = int(worker["workerid"].removeprefix("gw"))
+        os.sched_setaffinity(0, {cores[number % len(cores)]})
 
 
 @pytest.fixture(scope="session")
