@@ -21,7 +21,7 @@ help: ## Show what there is
 run: .venv/.synced ## The whole loop on the demo data, in a scratch clone (about 5 minutes on 2 cores)
 	@python -m flows.tour
 
-test: .venv/.synced ## All tests, under 10 minutes
+test: .venv/.synced ## All tests, about 13 minutes on 2 cores
 	@pytest -q $(PARALLEL)
 
 test-fast: .venv/.synced ## The fast part, under 90 seconds
