@@ -24,7 +24,7 @@ run: .venv/.synced ## The whole loop on the demo data, in a scratch clone (about
 test: .venv/.synced ## All tests, about 13 minutes on 2 cores
 	@pytest -q $(PARALLEL)
 
-test-fast: .venv/.synced ## The fast part, under 90 seconds
+test-fast: .venv/.synced ## The fast part, about 2 minutes on 2 cores
 	@pytest -q $(PARALLEL) -m "not slow"
 
 lint: .venv/.synced ## Style and formatting
