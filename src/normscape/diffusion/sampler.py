@@ -43,10 +43,10 @@ def reconstruct(
     times = torch.linspace(start, 0, steps + 1).round().long().tolist()
     state = schedule.diffuse(residual, noise, residual.new_full((batch,), start, dtype=torch.long))
     estimate = state
-    for now, after in pairwise(times):
-        time = residual.new_full((batch,), now, dtype=torch.long)
+    for current, after in pairwise(times):
+        time = residual.new_full((batch,), current, dtype=torch.long)
         estimate = denoiser(state, time, condition)
         if after > 0:
-            direction = (state - schedule.signal[now] * estimate) / schedule.noise[now]
+            direction = (state - schedule.signal[current] * estimate) / schedule.noise[current]
             state = schedule.signal[after] * estimate + schedule.noise[after] * direction
     return estimate

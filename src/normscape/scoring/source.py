@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Source:
+class Source(ABC):
     """An image of a day.
 
     Attributes:
@@ -33,6 +34,7 @@ class Source:
     name: str
     declared: str | None
 
+    @abstractmethod
     def content(self) -> bytes:
         """The file's bytes.
 
@@ -40,7 +42,6 @@ class Source:
             DataError: They cannot be had, which is the image's own fault; without its name.
             StoreError: The object store fails; the image may be as good as any.
         """
-        raise NotImplementedError
 
     @contextmanager
     def file(self) -> Iterator[Path]:

@@ -221,13 +221,12 @@ def test_memory_does_not_grow_with_the_number_of_images(
     assert peaks[1] - peaks[0] < decoded / 6
 
 
+@pytest.mark.parametrize(
+    "store", ["moto", pytest.param("seaweedfs", marks=pytest.mark.slow)], indirect=True
+)
 def test_a_store_that_ignores_conditions_is_refused(
     store: PartStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from normscape.scoring.s3_parts import S3Parts
-
-    if not isinstance(store, S3Parts):
-        pytest.skip("a folder")
     original = ObjectStore.put
     monkeypatch.setattr(
         ObjectStore, "put", lambda self, name, content, **_: original(self, name, content)
