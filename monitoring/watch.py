@@ -11,7 +11,15 @@ from typing import Any
 import pandas as pd
 
 from monitoring import drift_report, page, rules
-from normscape.drift import DriftVerdicts, Window, assign, decide, select_window
+from normscape.drift import (
+    DriftVerdicts,
+    History,
+    Reference,
+    Window,
+    assign,
+    decide,
+    select_window,
+)
 from normscape.drift.window import window_days
 from normscape.errors import UsageError
 from normscape.files import atomic_folder, exclusive_lock, write_json
@@ -27,6 +35,10 @@ from normscape.scoring.inbox import Inbox
 from normscape.scoring.paths import score_log
 
 _LOCK_WAIT_SECONDS = 600.0
+_HISTORY_COLUMNS = (
+    "sha256", "declared_category", "predicted_category", "category_p_value", "score", "flagged",
+    "error", "runtime", "precision", "mean_intensity", "std_intensity", "sharpness",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -133,7 +145,8 @@ def _judge(params: Params, version: str, bundle: Bundle, days: tuple[str, ...]) 
     frame = window.frame
     level, _ = strange_level(alpha, len(calibration.distances))
     judged = frame.assign(category=assign(frame, known, level)).dropna(subset=["category"])
-    drift = decide(bundle.reference, judged, params.monitor)
+    history = _history(params, version, bundle, days[-1])
+    drift = decide(Reference.of(bundle.reference), history, params.monitor)
     unknown = find_unknown(
         frame, known, params.monitor,
         reference_images=len(calibration.distances), alpha=alpha,
@@ -155,6 +168,23 @@ def _judge(params: Params, version: str, bundle: Bundle, days: tuple[str, ...]) 
         alerts=(),
         notes=tuple(_notes(params, window, version)),
     )
+
+
+def _history(params: Params, version: str, bundle: Bundle, last: str) -> History:
+    """The days of the version up to the judged one; one day of the log is in memory at a time."""
+    calibration, store = bundle.calibration, score_log(params)
+    level, _ = strange_level(params.score.category_alpha, len(calibration.distances))
+    history = History(Reference.of(bundle.reference), params.monitor.min_images)
+    first = window_days(last, params.monitor.history_days)[0]
+    logged = set(log.days(store, model_version=version))
+    for day in sorted({*logged, last}):
+        if first <= day <= last:
+            rows = log.read(store, days=day, model_version=version, columns=_HISTORY_COLUMNS)
+            frame = select_window(
+                rows, (day,), runtime=calibration.runtime, precision=calibration.precision
+            ).frame
+            history.add(day, frame.assign(category=assign(frame, bundle.categories, level)))
+    return history
 
 
 def _notes(params: Params, window: Window, version: str) -> list[str]:
@@ -186,7 +216,7 @@ def _store(params: Params, run: MonitorRun) -> MonitorRun:
             run.reference, run.judged,
             page=folder / "evidently.html", workspace=root / "workspace",
             day=run.day, version=run.version,
-            false_positive_rate=params.monitor.false_discovery_rate,
+            false_positive_rate=params.monitor.false_alarms_per_year / 365,
         )  # fmt: skip
         html = page.render(run, partial(_find_image, params), evidently=evidently)
         (folder / "report.html").write_text(html, encoding="utf-8")

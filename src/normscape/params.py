@@ -275,14 +275,31 @@ class ExportParams(Section):
 
 
 class MonitorParams(Section):
-    """Drift decisions per category."""
+    """Drift decisions per category, see docs/monitoring.md.
+
+    Attributes:
+        window_days: Days whose images are shown and tested for unknown products.
+        history_days: Days that the usual level of a category is learned from, at most.
+        min_images: Fewer of a category on a day wait for the next days'.
+        false_alarms_per_year: Of drift and more defects, all categories together.
+        min_effect: Least shift, in robust standard deviations of the reference.
+        min_spread: Least factor by which the scores become wider.
+        min_rise: Least rise of the share of images far above the body.
+        day_to_day: Prior of the harmless daily offset, in the unit of `min_effect`.
+        stale_effect: Least distance of the usual level from the reference, in the same unit.
+        stale_probability: That any category is called stale although its reference holds.
+    """
 
     window_days: Count = 1
+    history_days: Annotated[int, Field(ge=1, le=1000)] = 120
     min_images: Count = 8
-    false_discovery_rate: Probability = 0.01
-    min_effect: Positive = 1.0
-    day_to_day: Annotated[float, Field(ge=0)] = 0.25
-    defect_share: Annotated[float, Field(ge=0, le=0.4)] = 0.2
+    false_alarms_per_year: Positive = 12.0
+    min_effect: Positive = 0.3
+    min_spread: Annotated[float, Field(gt=1.0)] = 1.25
+    min_rise: Probability = 0.02
+    day_to_day: Annotated[float, Field(ge=0)] = 0.2
+    stale_effect: Positive = 0.5
+    stale_probability: Probability = 0.05
     unknown_fdr: Probability = 0.01
     unknown_min_images: Count = 5
     unknown_share: Share = 0.1
