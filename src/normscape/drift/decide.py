@@ -71,10 +71,58 @@ class CategoryDrift:
 
 
 @dataclass(frozen=True)
+class DefectRise:
+    """A category whose defect rate rose.
+
+    Attributes:
+        category: Its name.
+        images: In the window.
+        flagged: Of them.
+        rate: Share of the window that was flagged.
+        expected: Share that is usual for it.
+        p_value: Of so many flagged images or more.
+        adjusted: The p-value after the correction for many categories.
+    """
+
+    category: str
+    images: int
+    flagged: int
+    rate: float
+    expected: float
+    p_value: float
+    adjusted: float
+
+
+@dataclass(frozen=True)
+class Silence:
+    """A category that sends no images although it should.
+
+    Attributes:
+        category: Its name.
+        days: Days without an image, up to the window's last.
+        usual_per_day: Images a day before that.
+        last_day: The last day with an image.
+    """
+
+    category: str
+    days: int
+    usual_per_day: float
+    last_day: str
+
+
+@dataclass(frozen=True)
 class DriftVerdicts:
-    """The verdicts of all known categories, by name."""
+    """The verdicts of all known categories, by name.
+
+    Attributes:
+        categories: One verdict a category.
+        rising: Those whose defect rate rose.
+        silent_alerts: Those whose images are missed.
+    """
 
     categories: tuple[CategoryDrift, ...]
+    rising: tuple[DefectRise, ...] = ()
+    silent_alerts: tuple[Silence, ...] = ()
 
     @property
     def drifted(self) -> tuple[CategoryDrift, ...]:
