@@ -31,7 +31,7 @@ def monitor(root: Path, api: str, *arguments: str) -> subprocess.CompletedProces
     return subprocess.run(
         [sys.executable, "-m", "flows.monitor", *arguments], cwd=root, timeout=200, check=False,
         env=environment(root / "home")
-        | {"NORMSCAPE_PREFECT_API_URL": api, "PYTHONPATH": str(CHECKOUT)},
+        | {"NORMSCAPE_PREFECT_API_URL": api, "PYTHONPATH": f"{CHECKOUT / 'src'}:{CHECKOUT}"},
         capture_output=True, text=True,
     )  # fmt: skip
 

@@ -12,6 +12,13 @@ from typing import Any
 SECRET = "s3cr3t-T0ken"  # noqa: S105
 
 
+def free_port() -> int:
+    """A port on which nobody listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
 class Receiver:
     """What came, and how to answer: `ok`, `broken`, `hanging`; `down` closes the port.
 
@@ -25,9 +32,7 @@ class Receiver:
         self.tries = 0
         self._wake = threading.Event()
         self._server: ThreadingHTTPServer | None = None
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = int(probe.getsockname()[1])
+        self.port = free_port()
 
     @property
     def url(self) -> str:

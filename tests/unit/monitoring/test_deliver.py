@@ -16,7 +16,7 @@ from normscape.alerts import EVENT, Severity
 from normscape.alerts.outbox import wait
 from normscape.errors import UsageError
 from tests.unit.alerts.support import Plant, drift, moment, silence, unknown
-from tests.unit.monitoring.receiver import SECRET, Receiver, receiver
+from tests.unit.monitoring.receiver import SECRET, Receiver, free_port, receiver
 
 HOOK = "custom-webhook/hook"
 
@@ -140,6 +140,21 @@ def test_what_people_do_while_a_notice_is_sent_is_kept(plant, hook):
     thread.join()
     assert plant.alerts[0].acknowledged is not None
     assert plant.alerts[0].notices[0].deliveries[HOOK].attempts == 1
+
+
+def test_events_wait_while_prefects_server_is_down(plant, hook):
+    from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
+
+    plant.judge(0, drift())
+    ids = [notice.id for alert in plant.alerts for notice, _ in alert.waiting([EVENT])]
+    nobody = {PREFECT_API_URL: f"http://127.0.0.1:{free_port()}/api", PREFECT_CLIENT_MAX_RETRIES: 0}
+    with temporary_settings(nobody):
+        done = deliver.deliver(plant.params, [EVENT], at_once=True)
+        assert deliver.deliver(plant.params, [HOOK]).sent == 1
+    assert (done.sent, done.unsent) == (0, 2)
+    assert "Prefect's server did not take it" in done.failures[0]
+    still = [notice.id for alert in plant.alerts for notice, _ in alert.waiting([EVENT])]
+    assert still == ids
 
 
 def test_a_receiver_that_is_no_longer_named_waits_for_nothing(plant):
