@@ -57,10 +57,10 @@ def note_try(
     Raises:
         NormscapeError: The store cannot be written; the notice is sent again then.
     """
-    with store.changing() as contents:
-        for alert in contents.alerts:
-            if alert.id == letter.alert.id:
-                store.save([_with_try(alert, letter, error, params, now)])
+    with store.locked():
+        alert = store.get(letter.alert.id)
+        if alert is not None:
+            store.save([_with_try(alert, letter, error, params, now)])
 
 
 def _with_try(

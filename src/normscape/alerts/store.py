@@ -49,14 +49,31 @@ class AlertStore:
         return cls(params.state / "alerts", params.state / "locks" / "alerts.lock")
 
     @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the lock.
+
+        Raises:
+            BusyError: Another process has held the lock for half a minute.
+        """
+        with exclusive_lock(self.lock, "a change of the alerts", _WAIT_SECONDS):
+            yield
+
+    @contextmanager
     def changing(self) -> Iterator[Contents]:
         """Hold the lock and give what is stored; the caller saves what it changes.
 
         Raises:
             BusyError: Another process has held the lock for half a minute.
         """
-        with exclusive_lock(self.lock, "a change of the alerts", _WAIT_SECONDS):
+        with self.locked():
             yield self.read()
+
+    def get(self, name: str) -> Alert | None:
+        """The alert of an id; None where its file is missing or damaged."""
+        try:
+            return Alert.parse(read_json(self._path(name)))
+        except (UsageError, ValidationError):
+            return None
 
     def read(self) -> Contents:
         """All alerts; files are replaced as a whole, so this needs no lock."""
@@ -76,10 +93,13 @@ class AlertStore:
             NormscapeError: The folder cannot be written.
         """
         for alert in alerts:
-            path = self.folder / f"{alert.id}.json"
-            if path.exists() and not _is_sound(path):
+            path = self._path(alert.id)
+            if path.exists() and self.get(alert.id) is None:
                 path.replace(path.with_suffix(".json.damaged"))
             write_json(path, alert.as_dict())
+
+    def _path(self, name: str) -> Path:
+        return self.folder / f"{name}.json"
 
     def sound(self) -> tuple[Alert, ...]:
         """All alerts, for those who must not overlook one.
@@ -118,11 +138,3 @@ def _damaged(path: Path, error: Exception) -> str:
         f"{path} does not hold an alert ({reason}); restore it or remove it: its finding is "
         "reported anew if it goes on"
     )
-
-
-def _is_sound(path: Path) -> bool:
-    try:
-        Alert.parse(read_json(path))
-    except (UsageError, ValidationError):
-        return False
-    return True

@@ -20,7 +20,7 @@ def free_port() -> int:
 
 
 class Receiver:
-    """What came, and how to answer: `ok`, `broken`, `hanging`; `down` closes the port.
+    """What came, and how to answer: `ok`, `broken`, `hanging`, `mute` (takes it, says nothing).
 
     A text in `poison` makes it refuse the messages that hold it.
     """
@@ -54,7 +54,9 @@ class Receiver:
             def do_POST(self) -> None:
                 receiver.tries += 1
                 content = self.rfile.read(int(self.headers["Content-Length"])).decode()
-                if receiver.mode == "hanging":
+                if receiver.mode == "mute":
+                    receiver.messages.append(json.loads(content))
+                if receiver.mode in ("hanging", "mute"):
                     receiver._wake.wait(60)
                     return
                 refused = receiver.poison is not None and receiver.poison in content

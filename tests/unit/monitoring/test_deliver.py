@@ -2,6 +2,8 @@
 
 import datetime
 import logging
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -43,6 +45,10 @@ def waiting(plant: Plant) -> list[str]:
     return [notice.id for alert in plant.alerts for notice, _ in alert.waiting([HOOK])]
 
 
+def addressed(plant: Plant) -> list[str]:
+    return [n.id for alert in plant.alerts for n in alert.notices if HOOK in n.deliveries]
+
+
 def test_a_notice_says_what_is_to_be_known_and_is_sent_once(plant, hook):
     plant.judge(0, drift(severity=Severity.CRITICAL))
     [notice] = waiting(plant)
@@ -76,6 +82,46 @@ def test_nothing_is_lost_while_the_receiver_fails(plant, hook, state):
     assert send(plant) == Delivered(6, (), 0)
     assert hook.notices == expected
     assert send(plant).sent == 0
+
+
+def test_a_notice_that_was_taken_without_an_answer_comes_again_under_its_id(plant, hook):
+    plant.judge(0, drift())
+    hook.mode = "mute"
+    assert "no answer" in send(plant).failures[0]
+    hook.mode = "ok"
+    assert send(plant).sent == 1
+    assert hook.notices == addressed(plant) * 2
+
+
+KILLED = """
+import sys
+from pathlib import Path
+from monitoring import blocks, deliver
+from tests.unit.alerts.support import Plant
+block = blocks._new(blocks.BlockType.WEBHOOK, "hook", sys.argv[2], 60.0)
+deliver.load_block = lambda name: block
+deliver.deliver(Plant(Path(sys.argv[1]), timeout_seconds=60).params, ["custom-webhook/hook"])
+"""
+
+
+@pytest.mark.slow
+def test_a_delivery_that_is_killed_loses_nothing(plant, hook):
+    plant.judge(0, drift(), silence())
+    hook.mode = "mute"
+    process = subprocess.Popen(
+        [sys.executable, "-c", KILLED, str(plant.params.root), hook.url],
+        cwd=Path(__file__).parents[3],
+    )
+    while not hook.tries:
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+    expected = waiting(plant)
+    assert len(expected) == 2
+    hook.mode = "ok"
+    assert send(plant).sent == 2
+    assert hook.notices == [expected[0], *expected]
 
 
 def test_an_unreachable_receiver_costs_one_timeout_a_delivery(plant, hook):

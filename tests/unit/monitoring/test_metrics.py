@@ -38,13 +38,9 @@ def watched(line: Line) -> Line:
 
 def samples(text: str) -> dict[tuple[str, ...], float]:
     """Values by name and labels, as Prometheus reads them."""
-    found = [
-        sample for family in text_string_to_metric_families(text) for sample in family.samples
-    ]
+    found = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
     labels = [[f"{name}={value}" for name, value in sorted(each.labels.items())] for each in found]
-    return {
-        (each.name, *names): each.value for each, names in zip(found, labels, strict=True)
-    }
+    return {(each.name, *names): each.value for each, names in zip(found, labels, strict=True)}
 
 
 def test_the_file_holds_what_the_run_found(watched):
