@@ -19,6 +19,7 @@ Probability = Annotated[float, Field(gt=0.0, lt=1.0)]
 Count = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0.0)]
 Maps = Literal["overlay", "array", "both", "none"]
+SeverityName = Literal["info", "warning", "critical"]
 
 
 class Section(BaseModel):
@@ -306,6 +307,38 @@ class MonitorParams(Section):
     cooldown_hours: Annotated[float, Field(ge=0)] = 12.0
 
 
+class AlertParams(Section):
+    """What people are told of a finding, how urgent it is and when it is repeated.
+
+    Attributes:
+        blocks: Prefect notification blocks, `type/name`; the addresses are in the blocks alone.
+        min_severity: Less severe alerts are events and in the store, not notified.
+        notify_resolved: Whether those who were notified hear when it is over.
+        cooldown_hours: Between two notices of an alert that is no worse than before.
+        worse_factor: So many times as bad as at the last notice is worth another one.
+        quiet_windows: Windows without the finding after which its alert is resolved.
+        critical_effect: Standard deviations from which a drift is critical.
+        critical_defect_factor: Times the usual defect rate from which a rise is critical.
+        critical_categories: From so many categories at once a finding of each is critical.
+        timeout_seconds: For one notification.
+        retry_minutes: After a failed try; doubles with each.
+        retry_max_hours: The longest wait between two tries.
+    """
+
+    blocks: tuple[Annotated[str, Field(pattern=r"^[a-z0-9-]+/[a-z0-9-]+$")], ...] = ()
+    min_severity: SeverityName = "warning"
+    notify_resolved: bool = True
+    cooldown_hours: Annotated[float, Field(ge=0)] = 72.0
+    worse_factor: Annotated[float, Field(gt=1.0)] = 1.5
+    quiet_windows: Count = 3
+    critical_effect: Positive = 2.0
+    critical_defect_factor: Annotated[float, Field(gt=1.0)] = 3.0
+    critical_categories: Annotated[int, Field(ge=2)] = 3
+    timeout_seconds: Positive = 10.0
+    retry_minutes: Positive = 5.0
+    retry_max_hours: Positive = 6.0
+
+
 class TrainParams(Section):
     """How the training flow runs its stages."""
 
@@ -363,6 +396,7 @@ class Params(Section):
     score: ScoreParams = ScoreParams()
     export: ExportParams = ExportParams()
     monitor: MonitorParams = MonitorParams()
+    alerts: AlertParams = AlertParams()
     train: TrainParams = TrainParams()
     review: ReviewParams = ReviewParams()
     retention: RetentionParams = RetentionParams()
