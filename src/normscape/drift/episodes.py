@@ -11,6 +11,9 @@ LENGTHS = (1, 2, 3, 5, 7, 14)
 CALM_DAYS = 3
 """An alarm is over when so many days lie back at the usual level, as a mean."""
 
+CALM_Z = 1.0
+"""A mean of them that is so little significant lies at the usual level."""
+
 _CALM = LENGTHS.index(CALM_DAYS)
 
 Grid = NDArray[np.float64]

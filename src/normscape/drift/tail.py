@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special, stats
 
-from normscape.drift.episodes import LENGTHS, Episodes, Flags, before, since, strongest
+from normscape.drift.episodes import CALM_Z, LENGTHS, Episodes, Flags, before, since, strongest
 
 _PRIOR_IMAGES = 50.0  # what the common rate counts for in a category without history
 _PRIOR_SQUARES = 20.0  # squared expected counts that the prior of φ counts for
@@ -83,7 +83,7 @@ def run_tail(found: TailCounts, *, limit: float, min_rise: float) -> TailCourse:
         for grid, values in ((course.rate, rate), (course.usual, usual), (course.z, z)):
             grid[:, day] = np.where(seen, values[rows, best], np.nan)
         course.days[:, day] = np.asarray(LENGTHS)[best]
-        calm = rate - usual < min_rise / 2
+        calm = (rate - usual < min_rise / 2) | (z < CALM_Z)
         course.alarm[:, day] = tail.episodes.update(day, seen, high, calm, z)
         tail.measure(day, usual[:, 0])
     return course

@@ -127,7 +127,7 @@ def test_too_few_images_and_an_empty_window_do_not_end_a_drift(line):
     quiet(line, DRIFT, without=["nut"])
     line.day(DRIFT, "nut", 15, shift=4)
     watch(line.params, DRIFT)
-    days = [f"2026-03-{day}" for day in range(12, 20)]
+    days = [f"2026-03-{day}" for day in range(12, 23)]
     for day in days[:4]:
         line.day(day, "nut", 3)
         watch(line.params, day)
