@@ -129,7 +129,7 @@ def test_too_few_images_and_an_empty_window_do_not_end_a_drift(line):
     watch(line.params, DRIFT)
     days = [f"2026-03-{day}" for day in range(12, 23)]
     for day in days[:4]:
-        line.day(day, "nut", 3)
+        line.day(day, "nut", 1)
         watch(line.params, day)
     watch(line.params, days[4])
     assert (stored(line)[0].state, stored(line)[0].quiet) == ("open", ())
