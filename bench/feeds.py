@@ -53,7 +53,7 @@ def _trained(checkout: Path) -> Params:
     clone(checkout)
     run(checkout, "normscape", "data", "demo")
     run(checkout, "dvc", "commit", "--quiet", "--force", "data.dvc")
-    run(checkout, "python", "-m", "flows.train", "--reason", "the demo's feeds")
+    run(checkout, "python", "-m", "flows.train", "--allow-dirty", "--reason", "the demo's feeds")
     return load_params(checkout / "params.yaml")
 
 
