@@ -74,13 +74,15 @@ def build_demo(
         for name in ("brick", "gravel"):
             _texture_data(name, croppers, new_data / name)
             for day in FEED_DAYS:
-                crops = _with_defects(croppers, name, "feed", day, _FEED_IMAGES, feed_seed)
+                crops = _with_defects(
+                    croppers, name, "feed", day, _FEED_IMAGES, feed_seed=feed_seed
+                )
                 truths += _write_day(new_feed, f"{day}/{name}", name, crops)
         for day, role, counts in (
             (ARRIVAL_DAY, "arrival", _ARRIVING_IMAGES),
             (LAST_DAY, "after", _AFTER_IMAGES),
         ):
-            crops = _with_defects(croppers, "grass", role, day, counts, feed_seed)
+            crops = _with_defects(croppers, "grass", role, day, counts, feed_seed=feed_seed)
             truths += _write_day(new_feed, day, "grass", crops)
         _write_truth(new_feed / TRUTH_FILE, truths)
         if pin is not None:
@@ -162,6 +164,7 @@ def _with_defects(
     role: str,
     day: str,
     counts: tuple[int, int],
+    *,
     feed_seed: int,
 ) -> list[tuple[str, str, Grey]]:
     """Crops of one day as (name, kind of defect, pixels); the kinds take turns.
