@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from normscape.drift.episodes import CALM_Z, LENGTHS, Episodes, Flags, Grid, since, strongest
+from normscape.drift.episodes import LENGTHS, Episodes, Flags, Grid, Look, since, strongest
 from normscape.drift.scatter import POOL_DAYS, Row, Scatter
 
 _TINY = 1e-12
@@ -122,8 +122,10 @@ class _Chart:
         course.z[:, day] = np.where(seen, z[rows, best], np.nan)
         course.days[:, day] = np.asarray(LENGTHS)[best]
         scattered = self._squared(day, weight, 1.0 / prior)
-        calm = (np.abs(shift) < self._rule.min_effect / 2) | (np.abs(z) < CALM_Z)
-        course.alarm[:, day] = self._episodes.update(day, seen, found, calm, strength)
+        level = self._episodes.level[:, None]
+        calm = np.where(used, level * (level - 2.0 * shift) / (2.0 * error**2), -np.inf)
+        look = Look(shift, strength)
+        course.alarm[:, day] = self._episodes.update(day, seen, found, calm, look)
         self._scatter.add(day, *scattered, self._episodes.learned[:, day])
 
     def _baseline(self, day: int, weight: Grid, prior: Row) -> tuple[Grid, Grid]:
