@@ -63,10 +63,16 @@ def own_prefect(root: Path = Path()) -> None:
 def command(main: Callable[..., object]) -> None:
     """Run a flow's command line; what a user can act on becomes one line and an exit code."""
     import typer
-    from prefect.exceptions import PrefectException
 
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     app.command()(main)
+    run_app(app)
+
+
+def run_app(app: Callable[[], object]) -> None:
+    """Run a command line; what a user can act on becomes one line and an exit code."""
+    from prefect.exceptions import PrefectException
+
     try:
         app()
     except NormscapeError as error:

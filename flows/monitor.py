@@ -5,20 +5,19 @@ if __name__ == "__main__":
 
     own_prefect()
 
-import datetime
+from collections.abc import Collection
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
-from uuid import UUID
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
-from prefect import flow, get_run_logger, task
+from prefect import State, flow, get_run_logger, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
-from prefect.events import emit_event
-from prefect.events.worker import EventsWorker
+from prefect.runtime import task_run
 
 from flows.environment import command
 from flows.outcome import clear_errors
+from normscape.alerts import EVENT
 from normscape.errors import NormscapeError
 from normscape.params import Params, load_params
 
@@ -35,23 +34,23 @@ def judge(params: Params, day: str | None) -> "MonitorRun":
 
 
 @task(cache_policy=NO_CACHE, retries=2, retry_delay_seconds=5)
-def send_alerts(params: Params) -> int:
-    """Send every stored alert that was not sent yet; an event keeps its id when sent again."""
-    from monitoring import rules
-    from monitoring.watch import monitor_folder
+def send_events(params: Params) -> int:
+    """Send every stored event that was not sent yet; an event keeps its id when sent again."""
+    return _deliver(params, (EVENT,))
 
-    sent = 0
-    for path, alert in rules.unsent(monitor_folder(params)):
-        event = emit_event(alert.name, alert.resource, payload=alert.payload, id=UUID(alert.id))
-        if event is None:
-            raise NormscapeError(
-                f"Prefect did not take the event {alert.name}; it stays in {path} and is sent by "
-                "the next monitor run: check the server's address and log"
-            )
-        EventsWorker.instance().wait_until_empty()
-        rules.mark_sent(path, alert, datetime.datetime.now(datetime.UTC))
-        sent += 1
-    return sent
+
+@task(cache_policy=NO_CACHE, retries=2, retry_delay_seconds=5)
+def send_notifications(params: Params) -> int:
+    """Send every stored notice through the notification blocks that have not had it."""
+    return _deliver(params, params.alerts.blocks)
+
+
+@task(cache_policy=NO_CACHE)
+def write_metrics(params: Params) -> None:
+    """The figures of the newest run for Prometheus."""
+    from monitoring.metrics import write
+
+    write(params)
 
 
 @flow(name="monitor")
@@ -75,8 +74,35 @@ def monitor(day: str | None = None, params_file: Path = Path("params.yaml")) -> 
     for line in _sentences(run):
         logger.info(line)
     create_markdown_artifact(_markdown(run), key="monitor", description=f"Monitor of {run.day}")
-    send_alerts(params)
+    send_events(params)
+    _notify(params)
+    write_metrics(params)
     return run
+
+
+def _deliver(params: Params, receivers: Collection[str]) -> int:
+    """Try again at once within a run; between runs the noted waits count."""
+    from monitoring.deliver import deliver
+
+    done = deliver(params, receivers, at_once=(task_run.run_count or 0) > 1)
+    if done.failures:
+        raise NormscapeError(
+            f"{'; '.join(done.failures)}; {done.unsent} wait for the next monitor run"
+        )
+    return done.sent
+
+
+def _notify(params: Params) -> None:
+    """A receiver that is down does not make the verdicts wrong: it is said, and tried again."""
+    if not params.alerts.blocks:
+        return
+    state: State[int] = send_notifications(params, return_state=True)
+    if not state.is_failed():
+        return
+    error = state.result(raise_on_failure=False)
+    if not isinstance(error, NormscapeError):
+        raise cast(BaseException, error)
+    get_run_logger().warning("notifications: %s", error)
 
 
 def _sentences(run: "MonitorRun") -> list[str]:

@@ -26,12 +26,15 @@ if TYPE_CHECKING:
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _WORDS = {
-    Verdict.QUIET: "quiet",
     Verdict.DRIFT: "drift",
+    Verdict.RISING: "more defects",
+    Verdict.MISSING: "stays away",
+    Verdict.STALE: "stale reference",
+    Verdict.QUIET: "quiet",
     Verdict.TOO_FEW: "too few images",
     Verdict.SILENT: "no images",
 }
-_ORDER = (Verdict.DRIFT, Verdict.QUIET, Verdict.TOO_FEW, Verdict.SILENT)
+_ORDER = tuple(_WORDS)
 _PICTURES = 12
 _THUMBNAIL = 200
 

@@ -1,89 +1,64 @@
-"""From verdicts to alerts: which events a monitor run sends, and what they carry."""
+"""From verdicts to findings: what is worth an alert, how urgent it is, and in which words."""
 
 from __future__ import annotations
 
-import datetime
-import uuid
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+import math
 from typing import Any
 
-from normscape.drift import CategoryDrift, DriftVerdicts
-from normscape.errors import NormscapeError, UsageError
-from normscape.files import read_json, write_json
+from normscape.alerts import Finding, Kind, Observation, Severity
+from normscape.drift import CategoryDrift, DefectRise, DriftVerdicts, Silence, Verdict
 from normscape.novelty import Source, UnknownGroup, UnknownVerdict
+from normscape.params import AlertParams
 
-DRIFT_DETECTED = "normscape.drift.detected"
-CATEGORY_UNKNOWN = "normscape.category.unknown"
-RETRAIN_REQUESTED = "normscape.retrain.requested"
-
-ALERTS_FILE = "alerts.json"
-LAST_REQUEST_FILE = "last_request.json"
-
-_NAMESPACE = uuid.UUID("4bd16a0e-6f3c-5c0e-9a59-3c1f5b8e7a10")
 _EXAMPLES = 20
+_LARGEST = 1e9
+# A magnitude above this says no more; it bounds how often an alert can be worse than before.
+_WORST = 99.0
+_NOT_JUDGED = (Verdict.TOO_FEW, Verdict.SILENT)
 
 
-@dataclass(frozen=True)
-class Alert:
-    """An event, stored before it is sent.
-
-    Attributes:
-        id: The same for the same finding, so that a repeated monitor run sends nothing twice.
-        name: One of the three names above.
-        resource: Prefect's description of what it is about.
-        payload: See `docs/monitoring.md`.
-        sentence: What a person reads.
-        sent_at: UTC time, ISO 8601; None until it has been sent.
-    """
-
-    id: str
-    name: str
-    resource: dict[str, str]
-    payload: dict[str, Any]
-    sentence: str
-    sent_at: str | None = None
-
-
-def derive(day: str, version: str, drift: DriftVerdicts, unknown: UnknownVerdict) -> list[Alert]:
-    """The alerts of one monitor run: one a drifted category, one an unknown group, one request.
+def derive(
+    day: str, version: str, drift: DriftVerdicts, unknown: UnknownVerdict, params: AlertParams
+) -> Observation:
+    """What one window says: its findings, and of what it says nothing.
 
     Args:
         day: The last day of the window.
         version: The model version.
-        drift: The drift verdicts.
+        drift: The verdicts per category.
         unknown: The verdicts on unknown products.
+        params: Section `alerts`; the rules of severity are in `docs/alerts.md`.
 
     Returns:
-        The alerts, the request for retraining last; none on a quiet day.
+        One finding a drifted, a rising and a missing category, and one an unknown group.
     """
-    alerts = [_drift_alert(day, version, found) for found in drift.drifted]
-    alerts += [_unknown_alert(day, version, group) for group in unknown.unknown]
-    if not alerts:
-        return []
-    reason = "; ".join(alert.sentence for alert in alerts)
-    payload = {
-        "day": day,
-        "model_version": version,
-        "reason": reason,
-        "drifted": [found.category for found in drift.drifted],
-        "unknown": [group.name for group in unknown.unknown],
-    }
-    resource = {"prefect.resource.id": "normscape.model.production", "normscape.version": version}
-    request = Alert(
-        _identify(RETRAIN_REQUESTED, day, version), RETRAIN_REQUESTED, resource, payload,
-        f"retraining requested: {reason}",
-    )  # fmt: skip
-    return [*alerts, request]
+    findings = [_drift(each, len(drift.drifted), params) for each in drift.drifted]
+    findings += [_stale(each, params) for each in drift.stale]
+    findings += [_rise(each, len(drift.rising), params) for each in drift.rising]
+    findings += [_unknown(each) for each in unknown.unknown]
+    findings += [_silence(each, len(drift.silent_alerts), params) for each in drift.silent_alerts]
+    return Observation(day, version, tuple(findings), _unjudged(drift), _is_empty(drift, unknown))
 
 
 def describe_drift(found: CategoryDrift) -> str:
     """One sentence about a drifted category."""
+    if found.verdict is Verdict.STALE:
+        return (
+            f"scores of {found.category} have lain {found.level or 0:+.1f} standard deviations "
+            "from the model's reference for weeks: the model is stale"
+        )
     direction = "up" if (found.effect or 0) > 0 else "down"
-    size = f"{min(abs(found.effect or 0), 99):.1f}"
+    size = f"{min(abs(found.effect or 0), _WORST):.1f}"
     looks = f", images {' and '.join(found.explanation)}" if found.explanation else ""
     return f"scores of {found.category} moved {direction} by {size} standard deviations{looks}"
+
+
+def describe_rise(found: DefectRise) -> str:
+    """One sentence about a category whose defect rate rose."""
+    return (
+        f"{found.flagged} of {found.images} images of {found.category} were flagged "
+        f"({found.rate:.1%}), usual are {found.expected:.1%}"
+    )
 
 
 def describe_unknown(group: UnknownGroup) -> str:
@@ -98,121 +73,108 @@ def describe_unknown(group: UnknownGroup) -> str:
     return f"{group.strange} of {group.images} images declared {group.name} do not look like it"
 
 
-def may_request(
-    folder: Path, request: Alert, cooldown_hours: float, now: datetime.datetime
-) -> bool:
-    """Whether a request names a finding that no request of the last hours has named.
-
-    Args:
-        folder: The state of the monitor.
-        request: The request for retraining.
-        cooldown_hours: Section `monitor`.
-        now: UTC.
-
-    Raises:
-        NormscapeError: The state is damaged.
-    """
-    last, cooldown = _requested(folder), datetime.timedelta(hours=cooldown_hours)
-    return any(
-        finding not in last or now - last[finding] >= cooldown for finding in _findings(request)
+def describe_silence(found: Silence) -> str:
+    """One sentence about a category that sends no images."""
+    days = "day" if found.days == 1 else "days"
+    return (
+        f"no image of {found.category} for {found.days} {days}, since {found.last_day}; usual are "
+        f"{found.usual_per_day:.0f} a day"
     )
 
 
-def note_request(folder: Path, request: Alert, now: datetime.datetime) -> None:
-    """Start the cool-down of the findings that a request names."""
-    last = _requested(folder) | dict.fromkeys(_findings(request), now)
-    write_json(
-        folder / LAST_REQUEST_FILE,
-        {finding: moment.isoformat(timespec="seconds") for finding, moment in last.items()},
-    )
+def _drift(found: CategoryDrift, together: int, params: AlertParams) -> Finding:
+    effect = found.effect or 0.0
+    critical = abs(effect) >= params.critical_effect or together >= params.critical_categories
+    return _moved(found, effect, critical)
 
 
-def _findings(request: Alert) -> list[str]:
-    kinds = ("drifted", "unknown")
-    return [f"{kind} {name}" for kind in kinds for name in request.payload[kind]]
+def _stale(found: CategoryDrift, params: AlertParams) -> Finding:
+    level = found.level or 0.0
+    return _moved(found, level, abs(level) >= params.critical_effect)
 
 
-def _requested(folder: Path) -> dict[str, datetime.datetime]:
-    path = folder / LAST_REQUEST_FILE
-    if not path.exists():
-        return {}
-    try:
-        return {
-            finding: datetime.datetime.fromisoformat(moment)
-            for finding, moment in read_json(path).items()
-        }
-    except (UsageError, AttributeError, TypeError, ValueError) as error:
-        raise NormscapeError(
-            f"{path} does not say when retraining was last requested ({error}); remove it to allow "
-            "a request at once"
-        ) from None
-
-
-def save_alerts(path: Path, alerts: Sequence[Alert]) -> None:
-    """Write the alerts of a monitor run."""
-    write_json(path, [asdict(alert) for alert in alerts])
-
-
-def load_alerts(path: Path) -> list[Alert]:
-    """The alerts of a monitor run; none where there was no run.
-
-    Raises:
-        NormscapeError: The file is damaged.
-    """
-    if not path.exists():
-        return []
-    try:
-        return [Alert(**content) for content in read_json(path)]
-    except (UsageError, TypeError) as error:
-        raise NormscapeError(
-            f"{path} does not hold alerts ({error}); remove it, then monitor that day again"
-        ) from None
-
-
-def unsent(folder: Path) -> list[tuple[Path, Alert]]:
-    """All stored alerts that have not been sent, oldest day first, with the file of each."""
-    found = []
-    for path in sorted(folder.glob(f"*/{ALERTS_FILE}")):
-        found += [(path, alert) for alert in load_alerts(path) if alert.sent_at is None]
-    return found
-
-
-def mark_sent(path: Path, alert: Alert, now: datetime.datetime) -> None:
-    """Note in the file that an alert has been sent."""
-    sent = replace(alert, sent_at=now.isoformat(timespec="seconds"))
-    save_alerts(path, [sent if each.id == alert.id else each for each in load_alerts(path)])
-
-
-def _drift_alert(day: str, version: str, found: CategoryDrift) -> Alert:
-    verdict = found.as_dict()
-    keys = ("category", "images", "effect", "adjusted", "explanation")
-    payload = {"day": day, "model_version": version, **{key: verdict[key] for key in keys}}
-    return Alert(
-        _identify(DRIFT_DETECTED, day, version, found.category), DRIFT_DETECTED,
-        _category(found.category), payload, describe_drift(found),
+def _moved(found: CategoryDrift, effect: float, critical: bool) -> Finding:
+    figures = {
+        "category": found.category,
+        "verdict": str(found.verdict),
+        "images": found.images,
+        "effect": _finite(effect) or 0.0,
+        "adjusted": _finite(found.adjusted),
+        "explanation": list(found.explanation),
+    }
+    return Finding(
+        Kind.DRIFT, found.category, _urgent(critical), describe_drift(found), figures,
+        min(abs(effect), _WORST),
     )  # fmt: skip
 
 
-def _unknown_alert(day: str, version: str, group: UnknownGroup) -> Alert:
-    payload = {
-        "day": day,
-        "model_version": version,
+def _rise(found: DefectRise, together: int, params: AlertParams) -> Finding:
+    factor = found.rate / found.expected if found.expected > 0 else _WORST
+    critical = factor >= params.critical_defect_factor or together >= params.critical_categories
+    figures = {
+        "category": found.category,
+        "images": found.images,
+        "flagged": found.flagged,
+        "rate": found.rate,
+        "expected": found.expected,
+        "adjusted": _finite(found.adjusted),
+    }
+    return Finding(
+        Kind.DEFECTS, found.category, _urgent(critical), describe_rise(found), figures,
+        min(factor, _WORST),
+    )  # fmt: skip
+
+
+def _unknown(group: UnknownGroup) -> Finding:
+    figures = {
         "name": group.name,
         "source": str(group.source),
         "images": group.images,
         "strange": group.strange,
-        "adjusted": group.adjusted,
+        "adjusted": _finite(group.adjusted),
         "examples": list(group.hashes[:_EXAMPLES]),
     }
-    return Alert(
-        _identify(CATEGORY_UNKNOWN, day, version, group.source, group.name), CATEGORY_UNKNOWN,
-        _category(group.name), payload, describe_unknown(group),
-    )  # fmt: skip
+    subjects = {Source.NAME: group.name, Source.UNDECLARED: f"undeclared, like {group.name}"}
+    subject = subjects.get(group.source, f"declared {group.name}")
+    return Finding(Kind.UNKNOWN, subject, Severity.WARNING, describe_unknown(group), figures)
 
 
-def _category(name: str) -> dict[str, str]:
-    return {"prefect.resource.id": f"normscape.category.{name}", "prefect.resource.name": name}
+def _silence(found: Silence, together: int, params: AlertParams) -> Finding:
+    figures = {
+        "category": found.category,
+        "days_silent": found.days,
+        "usual_per_day": found.usual_per_day,
+        "last_image_day": found.last_day,
+    }
+    critical = together >= params.critical_categories
+    return Finding(
+        Kind.TRAFFIC, found.category, _urgent(critical), describe_silence(found), figures
+    )
 
 
-def _identify(*parts: str) -> str:
-    return str(uuid.uuid5(_NAMESPACE, "\x00".join(parts)))
+def _urgent(critical: bool) -> Severity:
+    return Severity.CRITICAL if critical else Severity.WARNING
+
+
+def _unjudged(drift: DriftVerdicts) -> frozenset[tuple[Kind, str]]:
+    """Too few images do not end a drift, and only an image ends the lack of images."""
+    found = {
+        (kind, each.category)
+        for each in drift.categories
+        for kind in (Kind.DRIFT, Kind.DEFECTS)
+        if each.verdict in _NOT_JUDGED
+    }
+    found |= {(Kind.TRAFFIC, each.category) for each in drift.categories if not each.images}
+    return frozenset(found)
+
+
+def _is_empty(drift: DriftVerdicts, unknown: UnknownVerdict) -> bool:
+    images = [each.images for each in drift.categories]
+    return not any(images + [group.images for group in unknown.groups])
+
+
+def _finite(value: float | None) -> Any:
+    """The value as JSON can hold it: an infinite one cut to ±1e9, none for not a number."""
+    if value is None or math.isnan(value):
+        return None
+    return max(-_LARGEST, min(_LARGEST, value))

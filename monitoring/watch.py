@@ -11,7 +11,17 @@ from typing import Any
 import pandas as pd
 
 from monitoring import drift_report, page, rules
-from normscape.drift import DriftVerdicts, Window, assign, decide, select_window
+from monitoring.last_run import VERDICTS_FILE, monitor_folder, note_run
+from normscape.alerts import Alert, AlertStore, Outcome, observe
+from normscape.drift import (
+    DriftVerdicts,
+    History,
+    Reference,
+    Window,
+    assign,
+    decide,
+    select_window,
+)
 from normscape.drift.window import window_days
 from normscape.errors import UsageError
 from normscape.files import atomic_folder, exclusive_lock, write_json
@@ -27,6 +37,10 @@ from normscape.scoring.inbox import Inbox
 from normscape.scoring.paths import score_log
 
 _LOCK_WAIT_SECONDS = 600.0
+_HISTORY_COLUMNS = (
+    "sha256", "declared_category", "predicted_category", "category_p_value", "score", "flagged",
+    "error", "runtime", "precision", "mean_intensity", "std_intensity", "sharpness",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -46,7 +60,7 @@ class MonitorRun:
         thresholds: Of the decision, per category.
         drift: The verdicts per category.
         unknown: The verdicts on unknown products.
-        alerts: Those of this day, sent ones included.
+        alerts: Those of its findings; last a request for retraining that was made for this day.
         notes: What a person should know beside the verdicts.
     """
 
@@ -62,12 +76,12 @@ class MonitorRun:
     thresholds: dict[str, float]
     drift: DriftVerdicts
     unknown: UnknownVerdict
-    alerts: tuple[rules.Alert, ...]
+    alerts: tuple[Alert, ...]
     notes: tuple[str, ...]
 
     @property
     def folder(self) -> Path:
-        """Where verdicts.json, alerts.json, report.html and evidently.html lie."""
+        """Where verdicts.json, report.html and evidently.html lie."""
         return monitor_folder(self.params) / self.day
 
     @property
@@ -81,16 +95,11 @@ class MonitorRun:
         return len(self.reference)
 
 
-def monitor_folder(params: Params) -> Path:
-    """Where the monitor keeps its results, one folder a day."""
-    return params.state / "monitor"
-
-
 def watch(params: Params, day: str | None = None) -> MonitorRun:
     """Judge a day's scores of the model in production and store verdicts, pages and alerts.
 
-    The alerts are stored unsent (`rules.unsent`), so none is lost when sending fails; a finding
-    that was sent before, for the same day and version, stays marked as sent.
+    The alerts are stored before anything is sent (`normscape.alerts`), so none is lost when
+    sending fails; a finding that goes on stays the alert it was.
 
     Args:
         params: The project.
@@ -133,7 +142,8 @@ def _judge(params: Params, version: str, bundle: Bundle, days: tuple[str, ...]) 
     frame = window.frame
     level, _ = strange_level(alpha, len(calibration.distances))
     judged = frame.assign(category=assign(frame, known, level)).dropna(subset=["category"])
-    drift = decide(bundle.reference, judged, params.monitor)
+    history = _history(params, version, bundle, days[-1])
+    drift = decide(Reference.of(bundle.reference), history, params.monitor)
     unknown = find_unknown(
         frame, known, params.monitor,
         reference_images=len(calibration.distances), alpha=alpha,
@@ -157,6 +167,23 @@ def _judge(params: Params, version: str, bundle: Bundle, days: tuple[str, ...]) 
     )
 
 
+def _history(params: Params, version: str, bundle: Bundle, last: str) -> History:
+    """The days of the version up to the judged one; one day of the log is in memory at a time."""
+    calibration, store = bundle.calibration, score_log(params)
+    level, _ = strange_level(params.score.category_alpha, len(calibration.distances))
+    history = History(Reference.of(bundle.reference), params.monitor.min_images)
+    first = window_days(last, params.monitor.history_days)[0]
+    logged = set(log.days(store, model_version=version))
+    for day in sorted({*logged, last}):
+        if first <= day <= last:
+            rows = log.read(store, days=day, model_version=version, columns=_HISTORY_COLUMNS)
+            frame = select_window(
+                rows, (day,), runtime=calibration.runtime, precision=calibration.precision
+            ).frame
+            history.add(day, frame.assign(category=assign(frame, bundle.categories, level)))
+    return history
+
+
 def _notes(params: Params, window: Window, version: str) -> list[str]:
     notes = []
     if not len(window.frame):
@@ -174,47 +201,39 @@ def _notes(params: Params, window: Window, version: str) -> list[str]:
 
 
 def _store(params: Params, run: MonitorRun) -> MonitorRun:
-    root, now = monitor_folder(params), datetime.datetime.now(datetime.UTC)
-    earlier = {each.id: each for each in rules.load_alerts(run.folder / rules.ALERTS_FILE)}
-    alerts, requested, notes = _due_alerts(params, run, earlier, now)
-    notes += _keep_for_review(params, run)
-    run = replace(run, alerts=tuple(alerts), notes=(*run.notes, *notes))
+    now = datetime.datetime.now(datetime.UTC)
+    outcome, damaged = _observe(params, run, now)
+    notes = [*damaged, *_keep_for_review(params, run)]
+    if outcome.held_back:
+        notes.append(
+            "no retraining requested: the same findings led to a request not long ago "
+            f"(monitor.cooldown_hours: {params.monitor.cooldown_hours:g}, doubled with each)"
+        )
+    run = replace(run, alerts=outcome.current, notes=(*run.notes, *notes))
     with atomic_folder(run.folder) as folder:
-        write_json(folder / "verdicts.json", _verdicts(run))
-        rules.save_alerts(folder / rules.ALERTS_FILE, alerts)
+        write_json(folder / VERDICTS_FILE, _verdicts(run))
         evidently = drift_report.write_report(
             run.reference, run.judged,
-            page=folder / "evidently.html", workspace=root / "workspace",
+            page=folder / "evidently.html", workspace=monitor_folder(params) / "workspace",
             day=run.day, version=run.version,
-            false_positive_rate=params.monitor.false_discovery_rate,
+            false_positive_rate=params.monitor.false_alarms_per_year / 365,
         )  # fmt: skip
         html = page.render(run, partial(_find_image, params), evidently=evidently)
         (folder / "report.html").write_text(html, encoding="utf-8")
-    if requested is not None:
-        rules.note_request(root, requested, now)
+    note_run(params, run, now)
     return run
 
 
-def _due_alerts(
-    params: Params, run: MonitorRun, earlier: dict[str, rules.Alert], now: datetime.datetime
-) -> tuple[list[rules.Alert], rules.Alert | None, list[str]]:
-    """The alerts to store, the new request for retraining among them, and what to say of it."""
-    alerts: list[rules.Alert] = []
-    requested, notes = None, []
-    for alert in rules.derive(run.day, run.version, run.drift, run.unknown):
-        if alert.id in earlier:
-            alerts.append(earlier[alert.id])
-        elif alert.name != rules.RETRAIN_REQUESTED:
-            alerts.append(alert)
-        elif rules.may_request(monitor_folder(params), alert, params.monitor.cooldown_hours, now):
-            requested = alert
-            alerts.append(alert)
-        else:
-            notes.append(
-                "no retraining requested: the same findings led to a request less than "
-                f"{params.monitor.cooldown_hours:g} hours ago (monitor.cooldown_hours)"
-            )
-    return alerts, requested, notes
+def _observe(
+    params: Params, run: MonitorRun, now: datetime.datetime
+) -> tuple[Outcome, tuple[str, ...]]:
+    """Store what the window has done to the alerts; damaged ones are named and left alone."""
+    seen = rules.derive(run.day, run.version, run.drift, run.unknown, params.alerts)
+    store = AlertStore.of(params)
+    with store.changing() as contents:
+        outcome = observe(contents.alerts, seen, params.alerts, params.monitor, now)
+        store.save(outcome.changed)
+    return outcome, contents.damaged
 
 
 def _keep_for_review(params: Params, run: MonitorRun) -> list[str]:
@@ -231,6 +250,7 @@ def _keep_for_review(params: Params, run: MonitorRun) -> list[str]:
 
 
 def _verdicts(run: MonitorRun) -> dict[str, Any]:
+    flagged = run.judged[run.judged["flagged"].astype(bool)]["category"].value_counts()
     return {
         "day": run.day,
         "days": list(run.days),
@@ -238,9 +258,23 @@ def _verdicts(run: MonitorRun) -> dict[str, Any]:
         "runtime": run.runtime,
         "precision": run.precision,
         "images": run.images,
-        "categories": [each.as_dict() for each in run.drift.categories],
+        "categories": [
+            {**each.as_dict(), "flagged": int(flagged.get(each.category, 0))}
+            for each in run.drift.categories
+        ],
+        "alerts": [_brief(alert) for alert in run.alerts],
         "products": [group.as_dict() for group in run.unknown.groups],
         "notes": list(run.notes),
+    }
+
+
+def _brief(alert: Alert) -> dict[str, Any]:
+    return {
+        "id": alert.id,
+        "kind": str(alert.kind),
+        "subject": alert.subject,
+        "severity": str(alert.severity),
+        "sentence": alert.sentence,
     }
 
 

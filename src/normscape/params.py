@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import re
@@ -19,6 +20,7 @@ Probability = Annotated[float, Field(gt=0.0, lt=1.0)]
 Count = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0.0)]
 Maps = Literal["overlay", "array", "both", "none"]
+SeverityName = Literal["info", "warning", "critical"]
 
 
 class Section(BaseModel):
@@ -275,18 +277,67 @@ class ExportParams(Section):
 
 
 class MonitorParams(Section):
-    """Drift decisions per category."""
+    """Drift decisions per category, see docs/monitoring.md.
+
+    Attributes:
+        window_days: Days whose images are shown and tested for unknown products.
+        history_days: Days that the usual level of a category is learned from, at most.
+        min_images: Fewer of a category on a day wait for the next days'.
+        false_alarms_per_year: Of drift and more defects, all categories together.
+        min_effect: Least shift, in robust standard deviations of the reference.
+        min_spread: Least factor by which the scores become wider.
+        min_rise: Least rise of the share of images far above the body.
+        day_to_day: Prior of the harmless daily offset, in the unit of `min_effect`.
+        stale_effect: Least distance of the usual level from the reference, in the same unit.
+        stale_probability: That any category is called stale although its reference holds.
+    """
 
     window_days: Count = 1
+    history_days: Annotated[int, Field(ge=1, le=1000)] = 120
     min_images: Count = 8
-    false_discovery_rate: Probability = 0.01
-    min_effect: Positive = 1.0
-    day_to_day: Annotated[float, Field(ge=0)] = 0.25
-    defect_share: Annotated[float, Field(ge=0, le=0.4)] = 0.2
+    false_alarms_per_year: Positive = 12.0
+    min_effect: Positive = 0.3
+    min_spread: Annotated[float, Field(gt=1.0)] = 1.25
+    min_rise: Probability = 0.02
+    day_to_day: Annotated[float, Field(ge=0)] = 0.2
+    stale_effect: Positive = 0.5
+    stale_probability: Probability = 0.05
     unknown_fdr: Probability = 0.01
     unknown_min_images: Count = 5
     unknown_share: Share = 0.1
     cooldown_hours: Annotated[float, Field(ge=0)] = 12.0
+
+
+class AlertParams(Section):
+    """What people are told of a finding, how urgent it is and when it is repeated.
+
+    Attributes:
+        blocks: Prefect notification blocks, `type/name`; the addresses are in the blocks alone.
+        min_severity: Less severe alerts are events and in the store, not notified.
+        notify_resolved: Whether those who were notified hear when it is over.
+        cooldown_hours: Between two notices of an alert that is no worse than before.
+        worse_factor: So many times as bad as at the last notice is worth another one.
+        quiet_windows: Windows without the finding after which its alert is resolved.
+        critical_effect: Standard deviations from which a drift is critical.
+        critical_defect_factor: Times the usual defect rate from which a rise is critical.
+        critical_categories: From so many categories at once a finding of each is critical.
+        timeout_seconds: For one notification.
+        retry_minutes: After a failed try; doubles with each.
+        retry_max_hours: The longest wait between two tries.
+    """
+
+    blocks: tuple[Annotated[str, Field(pattern=r"^[a-z0-9-]+/[a-z0-9-]+$")], ...] = ()
+    min_severity: SeverityName = "warning"
+    notify_resolved: bool = True
+    cooldown_hours: Annotated[float, Field(ge=0)] = 72.0
+    worse_factor: Annotated[float, Field(gt=1.0)] = 1.5
+    quiet_windows: Count = 3
+    critical_effect: Positive = 2.0
+    critical_defect_factor: Annotated[float, Field(gt=1.0)] = 3.0
+    critical_categories: Annotated[int, Field(ge=2)] = 3
+    timeout_seconds: Positive = 10.0
+    retry_minutes: Positive = 5.0
+    retry_max_hours: Positive = 6.0
 
 
 class TrainParams(Section):
@@ -346,6 +397,7 @@ class Params(Section):
     score: ScoreParams = ScoreParams()
     export: ExportParams = ExportParams()
     monitor: MonitorParams = MonitorParams()
+    alerts: AlertParams = AlertParams()
     train: TrainParams = TrainParams()
     review: ReviewParams = ReviewParams()
     retention: RetentionParams = RetentionParams()
@@ -378,8 +430,13 @@ MODEL_SECTIONS = (
 )  # fmt: skip
 
 
-def load_params(path: Path = Path("params.yaml")) -> Params:
+def load_params(path: Path = Path("params.yaml"), *, recorded: bool = False) -> Params:
     """Read and validate `params.yaml`.
+
+    Args:
+        path: The file.
+        recorded: It was recorded with a model, maybe by another release: what is no parameter of
+            this one is left out.
 
     Raises:
         UsageError: The file is missing, is not YAML, or holds an unknown or wrong parameter.
@@ -396,10 +453,28 @@ def load_params(path: Path = Path("params.yaml")) -> Params:
         raise UsageError(f"{path}: expected sections such as 'manifest:', found {content!r}")
     if "root" in content:
         raise UsageError(f"{path}: unknown parameter 'root'; remove it")
+    content["root"] = path.resolve().parent
     try:
-        return Params.model_validate({**content, "root": path.resolve().parent})
+        if recorded:
+            content = _without_unknown(content)
+        return Params.model_validate(content)
     except ValidationError as error:
         raise UsageError(f"{path}: {_explain(error)}") from None
+
+
+def _without_unknown(content: dict[str, Any]) -> dict[str, Any]:
+    rest = copy.deepcopy(content)
+    try:
+        Params.model_validate(content)
+    except ValidationError as error:
+        for problem in error.errors():
+            if problem["type"] != "extra_forbidden":
+                continue
+            section: Any = rest
+            for name in problem["loc"][:-1]:
+                section = section[name]
+            del section[problem["loc"][-1]]
+    return rest
 
 
 def _explain(error: ValidationError) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from normscape.alerts import AlertStore, Notice
 from tests.flows.support import CHECKOUT, environment
 from tests.unit.monitoring.support import Line
 
@@ -30,9 +31,13 @@ def monitor(root: Path, api: str, *arguments: str) -> subprocess.CompletedProces
     return subprocess.run(
         [sys.executable, "-m", "flows.monitor", *arguments], cwd=root, timeout=200, check=False,
         env=environment(root / "home")
-        | {"NORMSCAPE_PREFECT_API_URL": api, "PYTHONPATH": str(CHECKOUT)},
+        | {"NORMSCAPE_PREFECT_API_URL": api, "PYTHONPATH": f"{CHECKOUT / 'src'}:{CHECKOUT}"},
         capture_output=True, text=True,
     )  # fmt: skip
+
+
+def notices(line: Line) -> list[Notice]:
+    return [notice for alert in AlertStore.of(line.params).sound() for notice in alert.notices]
 
 
 def test_alerts_become_events_once(tmp_path: Path, prefect_api: str) -> None:
@@ -46,9 +51,8 @@ def test_alerts_become_events_once(tmp_path: Path, prefect_api: str) -> None:
         "normscape.category.unknown", "normscape.retrain.requested",
     ]  # fmt: skip
     assert "10 images declare the unknown category grass" in done.stderr
-    stored = json.loads((line.params.state / "monitor" / DAY / "alerts.json").read_text())
-    assert {alert["id"] for alert in stored} == {event["id"] for event in sent}
-    assert all(alert["sent_at"] for alert in stored)
+    assert {notice.id for notice in notices(line)} == {event["id"] for event in sent}
+    assert all(notice.deliveries["event"].done_at for notice in notices(line))
 
     wrong = monitor(tmp_path, prefect_api, "--day", "yesterday")
     assert wrong.returncode == 2
@@ -62,7 +66,7 @@ def test_without_a_server_events_are_sent_to_the_commands_own(tmp_path: Path) ->
     done = monitor(tmp_path, "")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Error emitting event" not in done.stderr
-    stored = json.loads((line.params.state / "monitor" / DAY / "alerts.json").read_text())
-    assert all(alert["sent_at"] for alert in stored)
+    assert len(notices(line)) == 2
+    assert all(notice.deliveries["event"].done_at for notice in notices(line))
     assert (line.params.state / "prefect" / "prefect.db").exists()
     assert not (tmp_path / "home").exists()

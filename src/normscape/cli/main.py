@@ -6,6 +6,7 @@ import sys
 
 import typer
 
+from normscape.cli.alerts import alerts_app
 from normscape.cli.data import data_app
 from normscape.cli.diff import diff
 from normscape.cli.models import models_app
@@ -50,6 +51,7 @@ app.add_typer(models_app, name="models", rich_help_panel="Jobs")
 app.command(rich_help_panel="Jobs")(score)
 app.add_typer(log_app, name="log", rich_help_panel="Jobs")
 app.add_typer(review_app, name="review", rich_help_panel="Jobs")
+app.add_typer(alerts_app, name="alerts", rich_help_panel="Jobs")
 app.command(rich_help_panel="Jobs")(recalibrate)
 app.command(rich_help_panel="Jobs")(prune)
 

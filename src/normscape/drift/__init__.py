@@ -1,16 +1,21 @@
-"""Has the body of a category's scores moved away from the model's reference?"""
+"""Have a category's scores left their usual level, or more of them risen far above it?"""
 
-from normscape.drift.decide import CategoryDrift, DriftVerdicts, Verdict, decide
-from normscape.drift.multiplicity import benjamini_hochberg
+from normscape.drift.decide import CategoryDrift, DefectRise, DriftVerdicts, Verdict, decide
+from normscape.drift.history import History
+from normscape.drift.reference import Reference
+from normscape.drift.silence import Silence
 from normscape.drift.window import Window, assign, select_window
 
 __all__ = [
     "CategoryDrift",
+    "DefectRise",
     "DriftVerdicts",
+    "History",
+    "Reference",
+    "Silence",
     "Verdict",
     "Window",
     "assign",
-    "benjamini_hochberg",
     "decide",
     "select_window",
 ]

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from normscape.alerts import EVENT, AlertStore
 from normscape.drift.window import window_days
-from normscape.errors import NormscapeError
-from normscape.files import read_json
 from normscape.params import Params
 from normscape.registry.store import open_registry
 from normscape.scoring import log
@@ -39,7 +38,7 @@ def find_needs(params: Params, store: PartStore) -> Needs:
         NormscapeError: One of them is damaged; nothing should be removed then.
     """
     waiting = [record for record in Inbox.of(params).records() if record.status == "waiting"]
-    pages = frozenset(filter(lambda day: _has_unsent(params, day), monitored_days(params)))
+    pages = _unsent(params)
     days = {record.day: "images of it wait for review" for record in waiting}
     days |= dict.fromkeys(pages, "an alert of it has not been sent")
     if (handover := read_handover(params)) is not None and handover.finished is None:
@@ -52,7 +51,7 @@ def find_needs(params: Params, store: PartStore) -> Needs:
 def monitored_days(params: Params) -> list[str]:
     """The days for which the monitor has pages, oldest first."""
     folder = params.state / "monitor"
-    return sorted(path.parent.name for path in folder.glob("[0-9]*/alerts.json"))
+    return sorted(path.parent.name for path in folder.glob("[0-9]*/verdicts.json"))
 
 
 def _windows(params: Params, store: PartStore) -> dict[str, str]:
@@ -65,11 +64,11 @@ def _windows(params: Params, store: PartStore) -> dict[str, str]:
     return found
 
 
-def _has_unsent(params: Params, day: str) -> bool:
-    path = params.state / "monitor" / day / "alerts.json"
-    try:
-        return any(alert["sent_at"] is None for alert in read_json(path))
-    except (NormscapeError, KeyError, TypeError) as error:
-        raise NormscapeError(
-            f"{path} does not hold alerts ({error}); remove it, then monitor that day again"
-        ) from None
+def _unsent(params: Params) -> frozenset[str]:
+    """The days that a notice speaks of which somebody has not taken yet."""
+    receivers = (EVENT, *params.alerts.blocks)
+    return frozenset(
+        notice.day
+        for alert in AlertStore.of(params).sound()
+        for notice, _ in alert.waiting(receivers)
+    )

@@ -1,13 +1,12 @@
 """Monitor runs over a real registry, score log and inbox."""
 
-import datetime
 import json
 import re
 
 import pytest
 
-from monitoring import rules
-from monitoring.watch import monitor_folder, watch
+from monitoring.watch import watch
+from normscape.alerts import AlertStore, Kind
 from normscape.errors import UsageError
 from normscape.scoring.inbox import Inbox
 
@@ -20,8 +19,16 @@ def quiet(line, day, *, without=()):
             line.day(day, name, 12)
 
 
-def names(run):
-    return [alert.name for alert in run.alerts]
+def kinds(run):
+    return [alert.kind for alert in run.alerts]
+
+
+def stored(line):
+    return AlertStore.of(line.params).sound()
+
+
+def events(line):
+    return [notice.event for alert in stored(line) for notice in alert.notices]
 
 
 def test_a_quiet_day_raises_nothing(line):
@@ -32,9 +39,9 @@ def test_a_quiet_day_raises_nothing(line):
     }  # fmt: skip
     assert run.alerts == ()
     assert {path.name for path in run.folder.iterdir()} == {
-        "verdicts.json", "alerts.json", "report.html", "evidently.html",
+        "verdicts.json", "report.html", "evidently.html",
     }  # fmt: skip
-    assert not rules.unsent(monitor_folder(line.params))
+    assert not stored(line)
 
 
 def test_a_drift_is_named_explained_kept_and_requested_once(line):
@@ -42,10 +49,12 @@ def test_a_drift_is_named_explained_kept_and_requested_once(line):
     line.day(DRIFT, "nut", 15, shift=4, darker=8, p_value=0.001)
     run = watch(line.params)
     assert run.day == DRIFT
-    assert names(run) == [rules.DRIFT_DETECTED, rules.RETRAIN_REQUESTED]
-    alert, request = run.alerts
-    assert alert.resource["prefect.resource.id"] == "normscape.category.nut"
-    assert alert.payload["explanation"] == ["darker"]
+    assert kinds(run) == [Kind.DRIFT, Kind.RETRAIN]
+    drift, request = events(line)
+    assert drift.resource["prefect.resource.id"] == "normscape.category.nut"
+    assert drift.payload["explanation"] == ["darker"]
+    assert drift.payload["severity"] == "critical"
+    assert request.name == "normscape.retrain.requested"
     assert request.payload["drifted"] == ["nut"]
     assert not run.unknown.unknown
     kept = [each for each in Inbox.of(line.params).records() if "drifted" in each.reasons]
@@ -64,43 +73,70 @@ def test_unknown_names_and_strange_undeclared_images(line):
     found = {(group.name, str(group.source)) for group in run.unknown.unknown}
     assert found == {("grass", "name"), ("cap", "undeclared")}
     assert not run.drift.drifted
-    assert names(run)[-1] == rules.RETRAIN_REQUESTED
+    assert kinds(run) == [Kind.UNKNOWN, Kind.UNKNOWN, Kind.RETRAIN]
     verdicts = json.loads((run.folder / "verdicts.json").read_text())
     assert len(verdicts["products"][0]["hashes"]) in (9, 10)
 
 
-def test_alerts_wait_until_they_are_sent_and_are_sent_once(line):
+def test_alerts_are_stored_unsent_and_a_second_run_changes_nothing(line):
     line.day(NEW, "grass", 10)
     run = watch(line.params, NEW)
-    folder = monitor_folder(line.params)
-    waiting = rules.unsent(folder)
-    assert [alert for _, alert in waiting] == list(run.alerts)
-    assert watch(line.params, NEW).alerts == run.alerts
-    for path, alert in waiting:
-        rules.mark_sent(path, alert, datetime.datetime.now(datetime.UTC))
-    assert not rules.unsent(folder)
-    watch(line.params, NEW)
-    assert not rules.unsent(folder)
+    assert stored(line) == run.alerts
+    assert [len(alert.waiting(["event"])) for alert in run.alerts] == [1, 1]
+    again = watch(line.params, NEW)
+    assert again.alerts == run.alerts == stored(line)
+    assert not any("cooldown_hours" in note for note in again.notes)
+    listed = json.loads((run.folder / "verdicts.json").read_text())["alerts"]
+    assert [each["id"] for each in listed] == [alert.id for alert in run.alerts]
 
 
 def test_the_cooldown_holds_back_a_second_request_for_the_same_finding(line):
     line.day(DRIFT, "grass", 10)
     line.day(NEW, "grass", 12)
-    assert rules.RETRAIN_REQUESTED in names(watch(line.params, DRIFT))
+    first = watch(line.params, DRIFT)
     second = watch(line.params, NEW)
-    assert names(second) == [rules.CATEGORY_UNKNOWN]
+    assert kinds(first) == [Kind.UNKNOWN, Kind.RETRAIN]
+    assert kinds(second) == [Kind.UNKNOWN]
     assert any("monitor.cooldown_hours" in note for note in second.notes)
-    state = monitor_folder(line.params) / rules.LAST_REQUEST_FILE
-    assert list(json.loads(state.read_text())) == ["unknown grass"]
-    state.write_text(json.dumps({"unknown grass": "2020-01-01T00:00:00+00:00"}))
-    assert rules.RETRAIN_REQUESTED in names(watch(line.params, NEW))
+    assert second.alerts[0].id == first.alerts[0].id
+    assert second.alerts[0].days == (DRIFT, NEW)
+    assert len(events(line)) == 2
 
 
 def test_the_cooldown_does_not_hold_back_another_finding(line):
     line.day(DRIFT, "grass", 10)
     line.day(NEW, "moss", 12)
-    assert rules.RETRAIN_REQUESTED in names(watch(line.params, DRIFT))
-    assert rules.RETRAIN_REQUESTED in names(watch(line.params, NEW))
+    assert Kind.RETRAIN in kinds(watch(line.params, DRIFT))
+    assert Kind.RETRAIN in kinds(watch(line.params, NEW))
+
+
+def test_a_damaged_alert_is_named_and_costs_no_other(line):
+    line.day(DRIFT, "grass", 10)
+    line.day(DRIFT, "moss", 12)
+    first = watch(line.params, DRIFT)
+    path = AlertStore.of(line.params).folder / f"{first.alerts[0].id}.json"
+    path.write_text(path.read_text()[:200])
+    again = watch(line.params, DRIFT)
+    assert any(f"{path} does not hold an alert" in note for note in again.notes)
+    assert again.alerts[1].notices == first.alerts[1].notices
+    assert again.alerts[0].id == first.alerts[0].id
+    assert path.with_suffix(".json.damaged").exists()
+
+
+def test_too_few_images_and_an_empty_window_do_not_end_a_drift(line):
+    quiet(line, DRIFT, without=["nut"])
+    line.day(DRIFT, "nut", 15, shift=4)
+    watch(line.params, DRIFT)
+    days = [f"2026-03-{day}" for day in range(12, 23)]
+    for day in days[:4]:
+        line.day(day, "nut", 1)
+        watch(line.params, day)
+    watch(line.params, days[4])
+    assert (stored(line)[0].state, stored(line)[0].quiet) == ("open", ())
+    for day in days[5:]:
+        quiet(line, day)
+        watch(line.params, day)
+    assert stored(line)[0].state == "resolved"
 
 
 def test_other_runtimes_versions_and_errors_are_left_out_and_said(line):

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from normscape.alerts import EVENT, Alert, AlertStore, Finding, Kind, Severity
 from normscape.errors import NormscapeError
 from normscape.files import write_json
 from normscape.params import Params, load_params
@@ -40,8 +41,18 @@ def fill(params: Params, days: list[str] = DAYS) -> None:
             path.write_bytes(b"x" * 1024)
             os.utime(path, (time.time() - 7200,) * 2)
         page = params.state / "monitor" / day
-        write_json(page / "alerts.json", [])
+        write_json(page / "verdicts.json", {})
         (page / "report.html").write_text("page")
+
+
+def unsent_alert(params: Params, day: str) -> Path:
+    now = datetime.datetime.now(datetime.UTC)
+    figures = {"category": "brick", "days_silent": 1, "usual_per_day": 9.0, "last_image_day": day}
+    finding = Finding(Kind.TRAFFIC, "brick", Severity.WARNING, "no image of brick", figures)
+    alert = Alert.opened(finding, day, "v0001", now).noticed("opened", [EVENT], now)
+    store = AlertStore.of(params)
+    store.save([alert])
+    return store.folder / f"{alert.id}.json"
 
 
 def wait_for_review(params: Params, number: int) -> None:
@@ -101,8 +112,7 @@ def test_what_waits_is_kept(tmp_path: Path) -> None:
     params = make(tmp_path, log_days=1, maps_days=1, monitor_days=1)
     fill(params)
     wait_for_review(params, 4)
-    alert = {"sent_at": None}
-    write_json(params.state / "monitor" / DAYS[6] / "alerts.json", [alert])
+    alert = unsent_alert(params, DAYS[6])
     done = prune(params, today=TODAY)
     assert set(DAYS) - set(names(done, "log")) == {DAYS[4], DAYS[6], DAYS[29]}
     pictures = list((params.state / "maps").rglob("*.png"))
@@ -110,8 +120,8 @@ def test_what_waits_is_kept(tmp_path: Path) -> None:
     assert len(pictures) == 2 + 1
     assert set(DAYS) - set(names(done, "monitor")) == {DAYS[6], DAYS[29]}
     assert any("wait for review" in line for line in done.kept)
-    (params.state / "monitor" / DAYS[6] / "alerts.json").write_text("{")
-    with pytest.raises(NormscapeError, match=r"alerts\.json"):
+    alert.write_text("{")
+    with pytest.raises(NormscapeError, match="does not hold an alert"):
         prune(params, today=TODAY)
 
 
