@@ -34,6 +34,7 @@ def seaweedfs_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     """The environment of a client of a real SeaweedFS server with the bucket `normscape`."""
     with seaweedfs(tmp_path_factory.mktemp("seaweedfs")) as service:
         yield service.environment
+        service.process.kill()  # it takes seconds to end well, and nobody reads its data again
 
 
 @pytest.fixture(scope="session")

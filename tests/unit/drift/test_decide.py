@@ -59,6 +59,7 @@ def test_another_look_alone_is_not_drift():
     assert found.explanation == ("brighter",)
 
 
+@pytest.mark.slow
 def test_many_quiet_categories_raise_one_day_in_a_hundred():
     rng = np.random.default_rng(2)
     sizes = {f"part{number}": int(rng.choice([12, 20, 60])) for number in range(8)}
