@@ -3,10 +3,12 @@ SHELL := /bin/bash
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export DO_NOT_TRACK := 1
+# With it every process would compile Prefect, DVC and the rest anew: uv leaves that to the first.
+unexport PYTHONDONTWRITEBYTECODE
 # The project's own Prefect: neither the user's profile nor a company's server.
 PREFECT = env -u PREFECT_PROFILE PREFECT_HOME=$(CURDIR)/.normscape/server PREFECT_SERVER_ANALYTICS_ENABLED=false \
 	PREFECT_API_URL=$${NORMSCAPE_PREFECT_API_URL:-http://127.0.0.1:4200/api} prefect
-PARALLEL = -n 2 --dist loadfile
+PARALLEL = -n 2 --dist loadfile --no-loadscope-reorder
 LOCK = uv --no-config pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--custom-compile-command 'make lock'
 
