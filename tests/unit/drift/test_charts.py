@@ -65,6 +65,16 @@ def test_a_shift_below_the_least_effect_is_not_told_however_sure():
     assert not course.alarm.any()
 
 
+def test_a_corroborated_shift_needs_less_evidence():
+    values = quiet_days(np.random.default_rng(8))
+    values[:2, 50] += 0.5
+    other = np.zeros(values.shape, bool)
+    other[0, 50] = True
+    rule = Rule(limit=6.0, min_effect=0.3, day_to_day=0.2, corroborated=2.5)
+    assert np.argwhere(run_chart(figures(values), rule, other).alarm)[0].tolist() == [0, 50]
+    assert not run_chart(figures(values), rule).alarm.any()
+
+
 def test_days_without_images_are_no_evidence():
     values = np.full((3, 30), np.nan)
     course = run_chart(figures(values), RULE)
