@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import botocore.loaders
 import pytest
 
 from scripts.services import BUCKET, seaweedfs
@@ -27,6 +28,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     flows = Path(__file__).parent / "flows"
     items.sort(key=lambda item: (item.path not in slow, flows not in item.path.parents))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_loader() -> Iterator[None]:
+    """boto3 reads what S3 is once, and not for each of the many clients."""
+    loader = botocore.loaders.create_loader()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(botocore.loaders, "create_loader", lambda *_: loader)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -26,6 +26,8 @@ from normscape.files import sha256_file
 from normscape.registry.bundle import INDEX, Bundle, BundleError
 from normscape.registry.contract import Registry
 
+from .conftest import Store
+
 MARK = "a file that only running code could have made"
 
 
@@ -37,6 +39,12 @@ class Exploit:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Path.write_text, (self.target, MARK)
+
+
+@pytest.fixture
+def registry(real_store: Store, place: Path) -> Registry:
+    """What is refused is refused before the store is asked; two kinds are enough."""
+    return real_store.open(place)
 
 
 @pytest.fixture
