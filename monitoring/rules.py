@@ -60,15 +60,16 @@ def derive(day: str, version: str, drift: DriftVerdicts, unknown: UnknownVerdict
     """
     alerts = [_drift_alert(day, version, found) for found in drift.drifted]
     alerts += [_unknown_alert(day, version, group) for group in unknown.unknown]
-    if not alerts:
-        return []
+    learnable = [group for group in unknown.unknown if group.source is not Source.SWAPPED]
+    if not drift.drifted and not learnable:
+        return alerts
     reason = "; ".join(alert.sentence for alert in alerts)
     payload = {
         "day": day,
         "model_version": version,
         "reason": reason,
         "drifted": [found.category for found in drift.drifted],
-        "unknown": [group.name for group in unknown.unknown],
+        "unknown": [group.name for group in learnable],
     }
     resource = {"prefect.resource.id": "normscape.model.production", "normscape.version": version}
     request = Alert(
@@ -95,6 +96,9 @@ def describe_unknown(group: UnknownGroup) -> str:
             f"{group.strange} of {group.images} undeclared images nearest to {group.name} look "
             "like no known category"
         )
+    if group.source is Source.SWAPPED:
+        other = group.nearest[0][0]
+        return f"{group.strange} of {group.images} images declared {group.name} look like {other}"
     return f"{group.strange} of {group.images} images declared {group.name} do not look like it"
 
 
@@ -203,6 +207,8 @@ def _unknown_alert(day: str, version: str, group: UnknownGroup) -> Alert:
         "strange": group.strange,
         "adjusted": group.adjusted,
         "examples": list(group.hashes[:_EXAMPLES]),
+        "nearest": [{"category": name, "share": share} for name, share in group.nearest],
+        "command": group.command(day),
     }
     return Alert(
         _identify(CATEGORY_UNKNOWN, day, version, group.source, group.name), CATEGORY_UNKNOWN,

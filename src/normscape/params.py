@@ -166,7 +166,7 @@ class NoveltyParams(Section):
     blocks: Count = 3
     timesteps: Count = 100
     noise_step: Count = 5
-    sampler_steps: Count = 3
+    sampler_steps: Count = 2
 
     @model_validator(mode="after")
     def _in_time(self) -> Self:
@@ -317,7 +317,7 @@ class MonitorParams(Section):
     defect_share: Annotated[float, Field(ge=0, le=0.4)] = 0.2
     unknown_fdr: Probability = 0.01
     unknown_min_images: Count = 5
-    unknown_share: Share = 0.1
+    unknown_share: Share = 0.6
     cooldown_hours: Annotated[float, Field(ge=0)] = 12.0
 
 

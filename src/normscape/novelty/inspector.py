@@ -13,6 +13,8 @@ from normscape.detectors.model import InspectionModel, Prediction
 from normscape.errors import NormscapeError
 from normscape.novelty.model import CONFIG, Novelty
 
+_TOGETHER = 8
+
 
 @dataclass(frozen=True)
 class Inspection(Prediction):
@@ -80,6 +82,13 @@ class Inspector(InspectionModel):
     def _strangeness(self, maps: Sequence[Tensor], found: Prediction) -> Tensor:
         if self.novelty is None:
             return found.category_distance
-        # One at a time, like the rest of the model: a batch mate would change the last bits.
-        images = zip(*(torch.split(level, 1) for level in maps), strict=True)
-        return torch.cat([self.novelty(image) for image in images])
+        # Always so many at once: the sum of a product's terms depends on the shapes alone, so an
+        # image's last bits do not depend on how many others it comes with.
+        parts = zip(*(torch.split(level, _TOGETHER) for level in maps), strict=True)
+        values = [self.novelty([_filled(level) for level in part]) for part in parts]
+        return torch.cat(values)[: len(maps[0])]
+
+
+def _filled(level: Tensor) -> Tensor:
+    missing = _TOGETHER - len(level)
+    return torch.cat([level, level.new_zeros(missing, *level.shape[1:])]) if missing else level

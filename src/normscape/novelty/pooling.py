@@ -25,7 +25,7 @@ def rounded(maps: Sequence[Tensor]) -> list[Tensor]:
 class RegionPooling(nn.Module):
     """Means of each channel over `SIDE`² regions, all levels side by side.
 
-    Written as two small matrices a level, `A F Bᵀ`, which every exported format computes alike.
+    Written as one matrix product a level, which every exported format computes alike.
 
     Args:
         shapes: `(C, H, W)` of each level.
@@ -35,8 +35,7 @@ class RegionPooling(nn.Module):
         super().__init__()
         self.shapes = tuple(shapes)
         for level, (_, height, width) in enumerate(self.shapes):
-            self.register_buffer(f"rows_{level}", _averages(height), persistent=False)
-            self.register_buffer(f"columns_{level}", _averages(width), persistent=False)
+            self.register_buffer(f"weights_{level}", _averages(height, width), persistent=False)
 
     @property
     def channels(self) -> tuple[int, ...]:
@@ -46,10 +45,10 @@ class RegionPooling(nn.Module):
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
         """`(B, SIDE², D)` of rounded level maps `(B, C_l, H_l, W_l)`."""
         means = [
-            self.get_buffer(f"rows_{level}") @ features @ self.get_buffer(f"columns_{level}").T
+            features.flatten(2) @ self.get_buffer(f"weights_{level}")
             for level, features in enumerate(maps)
         ]
-        return torch.cat(means, dim=1).flatten(2).transpose(1, 2)
+        return torch.cat(means, dim=1).transpose(1, 2)
 
 
 def mean_of(regions: Tensor) -> Tensor:
@@ -62,6 +61,7 @@ def median_of(regions: Tensor) -> Tensor:
     return regions.sort(dim=1).values[:, _LOWER_MEDIAN]  # few runtimes have a median
 
 
-def _averages(size: int) -> Tensor:
-    """`(SIDE, size)`: the regions' means of a line of `size` values."""
-    return functional.adaptive_avg_pool1d(torch.eye(size).unsqueeze(0), SIDE)[0].T.contiguous()
+def _averages(height: int, width: int) -> Tensor:
+    """`(height · width, SIDE²)`: what each position counts for in the mean of each region."""
+    positions = torch.eye(height * width).view(-1, 1, height, width)
+    return functional.adaptive_avg_pool2d(positions, SIDE).flatten(1)
