@@ -73,12 +73,13 @@ def test_wrong_declarations_are_tested_and_named():
     assert not judge(wrong, right, drifted=["bolt"]).unknown
 
 
-@pytest.mark.parametrize("reference_images", [12, 40, 300])
+@pytest.mark.slow
+@pytest.mark.parametrize("reference_images", [12, 300])
 def test_known_products_with_defects_are_not_called_new(reference_images):
     """False alarms over whole simulated days, the calibration set drawn anew each time."""
     rng = np.random.default_rng(reference_images)
     alarms = {0.1: 0, 0.5: 0, 1.0: 0}
-    for share, _ in itertools.product(alarms, range(300)):
+    for share, _ in itertools.product(alarms, range(150)):
         reference = rng.normal(size=reference_images)
         distances = rng.normal(size=30)
         defective = rng.random(30) < share
@@ -88,7 +89,7 @@ def test_known_products_with_defects_are_not_called_new(reference_images):
         day["flagged"] = defective | (rng.random(30) < 0.05)
         day["category_p_value"] = (1 + beyond) / (reference_images + 1)
         alarms[share] += bool(judge(day, reference_images=reference_images).unknown)
-    assert max(alarms.values()) / 300 <= 0.02
+    assert sum(alarms.values()) / 450 <= 0.01
 
 
 def test_a_new_product_is_found_with_a_dozen_reference_images():
