@@ -33,8 +33,8 @@ from bench.record import ROOT, Claim
 from bench.scorer import BATCH, prepared
 from normscape.calibration.calibrator import fit_calibration
 from normscape.data.images import decode_image, read_image
-from normscape.detectors.model import InspectionModel
 from normscape.features.preprocess import to_batch
+from normscape.novelty.inspector import Inspector
 from normscape.params import Params
 from normscape.scoring import log
 from normscape.scoring.compact import compact
@@ -161,7 +161,7 @@ def calibrated(model: Path, held: list[Path]) -> Scorer:
         np.array([each.category_distance for each in found]),
         bench_params().calibrate, backbone.identity,
     )  # fmt: skip
-    return Scorer(backbone, InspectionModel.load(model), calibration)
+    return Scorer(backbone, Inspector.open(model, model), calibration)
 
 
 def draw_images(folder: Path, normal: pd.DataFrame, count: int) -> None:

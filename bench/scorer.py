@@ -20,7 +20,7 @@ from bench.record import ROOT
 from normscape.backbones import Backbone, load_backbone
 from normscape.backbones.runtime import available_cores
 from normscape.calibration.calibrator import fit_calibration
-from normscape.detectors.model import InspectionModel
+from normscape.novelty.inspector import Inspector
 from normscape.params import load_params
 from normscape.scoring.scorer import Scorer
 
@@ -38,7 +38,7 @@ def prepared(folder: Path) -> tuple[Scorer, Backbone]:
     torch.set_num_threads(available_cores())
     params = load_params(ROOT / "params.yaml")
     backbone = load_backbone(params.backbone, root=ROOT, cache=_CACHE)
-    model = InspectionModel.load(folder)
+    model = Inspector.open(folder, folder)
     names = np.repeat(model.categories, params.manifest.calibration_min_images).tolist()
     drawn = np.random.default_rng(0).normal(size=(2, len(names)))
     calibration = fit_calibration(

@@ -115,7 +115,10 @@ def _categories(run: MonitorRun) -> list[dict[str, Any]]:
 def _galleries(run: MonitorRun, find_image: FindImage) -> Iterable[Gallery]:
     for group in run.unknown.unknown:
         rows = run.window[run.window["sha256"].isin(group.hashes)].sort_values("category_p_value")
-        yield _gallery(_title(group), describe_unknown(group) + ".", rows, find_image)
+        text = f"{describe_unknown(group)}. Nearest known categories: {group.looks_like}."
+        if (command := group.command(run.day)) is not None:
+            text += f" To add them once you have looked at them: {command}"
+        yield _gallery(_title(group), text, rows, find_image)
     for verdict in run.drift.drifted:
         rows = run.judged[run.judged["category"] == verdict.category]
         middle = rows.assign(away=(rows["score"] - rows["score"].median()).abs())
@@ -143,6 +146,8 @@ def _galleries(run: MonitorRun, find_image: FindImage) -> Iterable[Gallery]:
 def _title(group: UnknownGroup) -> str:
     if group.source is Source.NAME:
         return f"Unknown product: {group.name}"
+    if group.source is Source.SWAPPED:
+        return f"Wrong category declared: {group.name}"
     return "Suspected new product"
 
 

@@ -35,7 +35,7 @@ def derive(
     findings = [_drift(each, len(drift.drifted), params) for each in drift.drifted]
     findings += [_stale(each, params) for each in drift.stale]
     findings += [_rise(each, len(drift.rising), params) for each in drift.rising]
-    findings += [_unknown(each) for each in unknown.unknown]
+    findings += [_unknown(each, day) for each in unknown.unknown]
     findings += [_silence(each, len(drift.silent_alerts), params) for each in drift.silent_alerts]
     return Observation(day, version, tuple(findings), _unjudged(drift), _is_empty(drift, unknown))
 
@@ -70,6 +70,9 @@ def describe_unknown(group: UnknownGroup) -> str:
             f"{group.strange} of {group.images} undeclared images nearest to {group.name} look "
             "like no known category"
         )
+    if group.source is Source.SWAPPED:
+        other = group.nearest[0][0]
+        return f"{group.strange} of {group.images} images declared {group.name} look like {other}"
     return f"{group.strange} of {group.images} images declared {group.name} do not look like it"
 
 
@@ -125,7 +128,7 @@ def _rise(found: DefectRise, together: int, params: AlertParams) -> Finding:
     )  # fmt: skip
 
 
-def _unknown(group: UnknownGroup) -> Finding:
+def _unknown(group: UnknownGroup, day: str) -> Finding:
     figures = {
         "name": group.name,
         "source": str(group.source),
@@ -133,8 +136,14 @@ def _unknown(group: UnknownGroup) -> Finding:
         "strange": group.strange,
         "adjusted": _finite(group.adjusted),
         "examples": list(group.hashes[:_EXAMPLES]),
+        "nearest": [{"category": name, "share": share} for name, share in group.nearest],
+        "command": group.command(day),
     }
-    subjects = {Source.NAME: group.name, Source.UNDECLARED: f"undeclared, like {group.name}"}
+    subjects = {
+        Source.NAME: group.name,
+        Source.UNDECLARED: f"undeclared, like {group.name}",
+        Source.SWAPPED: f"declared {group.name}, a wrong name",
+    }
     subject = subjects.get(group.source, f"declared {group.name}")
     return Finding(Kind.UNKNOWN, subject, Severity.WARNING, describe_unknown(group), figures)
 

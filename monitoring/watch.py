@@ -147,7 +147,7 @@ def _judge(params: Params, version: str, bundle: Bundle, days: tuple[str, ...]) 
     unknown = find_unknown(
         frame, known, params.monitor,
         reference_images=len(calibration.distances), alpha=alpha,
-        drifted=[each.category for each in drift.drifted],
+        drifted=[each.category for each in drift.drifted], reference=bundle.reference,
     )  # fmt: skip
     return MonitorRun(
         day=days[-1],

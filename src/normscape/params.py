@@ -7,10 +7,10 @@ import hashlib
 import json
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from normscape.errors import UsageError
 from normscape.storage.location import SCHEME, S3Location
@@ -145,6 +145,38 @@ class PrototypeParams(Section):
     global_steps: Annotated[int, Field(ge=0)] = 60
     ot_regularisation: Annotated[float, Field(ge=0.01, le=1)] = 0.05
     ot_marginal: Positive = 1.0
+
+
+class NoveltyParams(Section):
+    """Telling unknown products from known ones by their pooled features (DLSR).
+
+    Attributes:
+        hold_out_percent: Of the hash buckets of train groups, for early stopping and scales.
+        ema: Decay of the average of the weights.
+        patience: Evaluations without improvement.
+        noise_step: t up to which features are noised before they are rebuilt.
+    """
+
+    seed: int = 0
+    hold_out_percent: Annotated[int, Field(ge=1, le=50)] = 10
+    steps: Count = 800
+    batch_size: Count = 128
+    learning_rate: Positive = 1e-3
+    ema: Annotated[float, Field(ge=0, lt=1)] = 0.995
+    patience: Count = 5
+    width: Count = 192
+    blocks: Count = 3
+    timesteps: Count = 100
+    noise_step: Count = 5
+    sampler_steps: Count = 2
+
+    @model_validator(mode="after")
+    def _in_time(self) -> Self:
+        if not self.sampler_steps <= self.noise_step <= self.timesteps:
+            raise ValueError(
+                "expected sampler_steps at most noise_step, and noise_step at most timesteps"
+            )
+        return self
 
 
 class DetectorParams(Section):
@@ -304,7 +336,7 @@ class MonitorParams(Section):
     stale_probability: Probability = 0.05
     unknown_fdr: Probability = 0.01
     unknown_min_images: Count = 5
-    unknown_share: Share = 0.1
+    unknown_share: Share = 0.6
     cooldown_hours: Annotated[float, Field(ge=0)] = 12.0
 
 
@@ -388,6 +420,7 @@ class Params(Section):
     tiling: TilingParams = TilingParams()
     features: FeatureParams = FeatureParams()
     prototypes: PrototypeParams = PrototypeParams()
+    novelty: NoveltyParams = NoveltyParams()
     detector: DetectorParams = DetectorParams()
     maps: MapParams = MapParams()
     calibrate: CalibrateParams = CalibrateParams()
@@ -426,7 +459,8 @@ class Params(Section):
 
 
 MODEL_SECTIONS = (
-    "manifest", "backbone", "tiling", "features", "prototypes", "detector", "maps", "calibrate",
+    "manifest", "backbone", "tiling", "features", "prototypes", "novelty", "detector", "maps",
+    "calibrate",
 )  # fmt: skip
 
 

@@ -30,6 +30,12 @@ def write_model(folder: Path, categories: Sequence[str], size: int = 2000) -> No
     write_json(folder / "model.json", {"format": 2, "categories": list(categories)})
 
 
+def write_novelty(folder: Path) -> None:
+    """A novelty model of random bytes that cannot score."""
+    save_file({"tensor": np.frombuffer(os.urandom(500), np.uint8)}, folder / "novelty.safetensors")
+    write_json(folder / "novelty.json", {"format": 1})
+
+
 def write_parts(folder: Path, categories: Sequence[str], size: int = 2000) -> None:
     """Everything that the registry looks into, but not through."""
     write_model(folder, categories, size)

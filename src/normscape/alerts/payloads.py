@@ -69,24 +69,37 @@ class DriftDetected(Common):
 
 
 @dataclass(frozen=True)
+class Nearest:
+    """A known category, and the share of a group's images that resemble it most."""
+
+    category: str
+    share: float
+
+
+@dataclass(frozen=True)
 class CategoryUnknown(Common):
     """`normscape.category.unknown`.
 
     Attributes:
         name: The unknown name, or the known category that the images resemble or declare.
-        source: `name`, `undeclared` or `misdeclared`.
+        source: `name`, `undeclared`, `misdeclared` or `swapped`.
         images: In the group.
-        strange: Of them, those that look like no known category.
+        strange: Of them, those that look like no known category, or (`swapped`) like another one.
         adjusted: p-value after the correction for many groups; None for an unknown name.
         examples: SHA-256 of at most 20 images.
+        nearest: Known categories that they resemble, and the share that does, the most first.
+        command: What adds the images to the data once a person has looked at them; None where
+            there is nothing to add.
     """
 
     name: str
-    source: Literal["name", "undeclared", "misdeclared"]
+    source: Literal["name", "undeclared", "misdeclared", "swapped"]
     images: int
     strange: int
     adjusted: float | None
     examples: tuple[str, ...]
+    nearest: tuple[Nearest, ...]
+    command: str | None
 
 
 @dataclass(frozen=True)

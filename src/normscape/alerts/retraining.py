@@ -43,7 +43,7 @@ def request(
     Returns:
         None where nothing was requested now or before, and the causes as they are now.
     """
-    causes = [alert for alert in current if alert.open and alert.kind in CAUSES]
+    causes = [alert for alert in current if alert.open and _can_be_learned(alert)]
     standing = next((each for each in known if each.open and each.kind is Kind.RETRAIN), None)
     if not causes:
         return None, [], False
@@ -61,6 +61,11 @@ def request(
             standing = standing.noted(now, "opened", day=seen.day)
     asked = [replace(each, requests=each.requests + 1, requested_at=now) for each in causes]
     return standing.noticed("requested", receivers, now), asked, False
+
+
+def _can_be_learned(alert: Alert) -> bool:
+    """A wrong declaration among known products is a matter of the line too."""
+    return alert.kind in CAUSES and alert.figures.get("source") != "swapped"
 
 
 def _is_due(alert: Alert, hours: float, now: datetime.datetime) -> bool:

@@ -80,6 +80,8 @@ class Calibration:
         distances: Category distances of the same images, in ascending order.
         warnings: Where the rate asked for cannot be attained.
         tiling: How the images behind the scores were cut; other scores may not be compared.
+        strangeness: That of the same images, in ascending order; None where the model has no
+            novelty part and their distances take its place.
     """
 
     target_fpr: float
@@ -91,6 +93,7 @@ class Calibration:
     distances: Floats = field(repr=False, compare=False)
     warnings: tuple[str, ...] = ()
     tiling: TilingParams = field(default_factory=TilingParams)
+    strangeness: Floats | None = field(default=None, repr=False, compare=False)
     _tails: dict[str, Tail] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def p_value(self, scores: ArrayLike, categories: Sequence[str]) -> Floats:
@@ -133,21 +136,26 @@ class Calibration:
         limits = np.asarray([self.threshold(name) for name in categories], dtype=np.float64)
         return np.asarray(_finite(scores, "score") > limits)
 
-    def category_p_value(self, distances: ArrayLike) -> Floats:
-        """Conformal p-values of category distances against held-out normals of all categories.
+    @property
+    def familiar(self) -> Floats:
+        """What `category_p_value` compares with, in ascending order."""
+        return self.distances if self.strangeness is None else self.strangeness
+
+    def category_p_value(self, strangeness: ArrayLike) -> Floats:
+        """Conformal p-values of strangeness against held-out normals of all categories.
 
         Args:
-            distances: `(B,)` distances to the nearest category.
+            strangeness: `(B,)` how strange the model finds each image.
 
         Returns:
             `(B,)` values in (0, 1]; small means that the image belongs to no known category.
 
         Raises:
-            NormscapeError: A distance is not finite.
+            NormscapeError: A value is not finite.
         """
-        values = _finite(distances, "category distance")
-        below = np.searchsorted(self.distances, values, side="left")
-        return np.asarray((1 + len(self.distances) - below) / (1 + len(self.distances)))
+        values, count = _finite(strangeness, "strangeness value"), len(self.familiar)
+        below = np.searchsorted(self.familiar, values, side="left")
+        return np.asarray((1 + count - below) / (1 + count))
 
     def save(self, path: Path) -> None:
         """Write the calibration as JSON; `load` gives the same p-values to the last bit."""
@@ -159,7 +167,7 @@ class Calibration:
             }
             for name, item in self.categories.items()
         }
-        content = {
+        content: dict[str, Any] = {
             "target_fpr": self.target_fpr,
             "pool_strength": self.pool_strength,
             "runtime": self.runtime,
@@ -169,6 +177,8 @@ class Calibration:
             "warnings": list(self.warnings),
             "tiling": self.tiling.model_dump(mode="json"),
         }
+        if self.strangeness is not None:
+            content["strangeness"] = self.strangeness.tolist()
         write_json(path, content)
 
     @classmethod
@@ -192,6 +202,7 @@ class Calibration:
             categories = {
                 name: CategoryCalibration(**item) for name, item in content["categories"].items()
             }
+            strangeness = content.get("strangeness")
             return cls(
                 target_fpr=content["target_fpr"],
                 pool_strength=content["pool_strength"],
@@ -202,6 +213,7 @@ class Calibration:
                 distances=np.asarray(content["distances"], dtype=np.float64),
                 warnings=tuple(content["warnings"]),
                 tiling=TilingParams(**content.get("tiling", {})),  # older ones know of none
+                strangeness=None if strangeness is None else np.asarray(strangeness, np.float64),
             )
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise NormscapeError(
@@ -238,6 +250,7 @@ def fit_calibration(
     *,
     groups: Sequence[str] | None = None,
     tiling: TilingParams | None = None,
+    strangeness: ArrayLike | None = None,
 ) -> Calibration:
     """Fit thresholds and p-values on held-out normal images.
 
@@ -249,6 +262,7 @@ def fit_calibration(
         identity: Runtime and precision of the features behind the scores.
         groups: `(n,)` what each image must stay together with; None if all stand alone.
         tiling: How the images were cut before they were scored; None: not at all.
+        strangeness: `(n,)` that of the images; None where the model has no novelty part.
 
     Returns:
         The calibration; its `warnings` name each category whose images, even pooled, cannot
@@ -313,6 +327,9 @@ def fit_calibration(
         distances=np.sort(_finite(distances, "category distance")),
         warnings=tuple(warnings),
         tiling=tiling or TilingParams(),
+        strangeness=(
+            None if strangeness is None else np.sort(_finite(strangeness, "strangeness value"))
+        ),
     )
 
 

@@ -28,6 +28,7 @@ _STAGE_HELP = {
     "features": "Extract the backbone's feature maps of images that have none yet.",
     "prototypes": "Fit the token transform and the local and global prototype banks.",
     "detector": "Train the detector; resumes after an interruption.",
+    "novelty": "Learn to tell unknown products from known ones.",
     "calibrate": "Fit per-category thresholds on the held-out normal images.",
     "evaluate": "Measure the model on the test images; write metrics, pictures and a report.",
 }

@@ -10,7 +10,6 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from normscape.calibration.calibrator import Calibration
-from normscape.detectors.model import InspectionModel
 from normscape.errors import DataError
 from normscape.evaluation.metrics import auroc
 from normscape.evaluation.pixels import PixelRankings
@@ -18,12 +17,13 @@ from normscape.evaluation.ranking import Ranking, Rankings, rank
 from normscape.evaluation.results import Evaluation
 from normscape.evaluation.summary import summarise
 from normscape.features.store import FeatureStore
+from normscape.novelty.inspector import Inspector
 from normscape.params import Params
 from normscape.tiling.images import score_images
 
 
 def evaluate(  # noqa: PLR0917 - six different things
-    model: InspectionModel,
+    model: Inspector,
     calibration: Calibration,
     store: FeatureStore,
     manifest_rows: pd.DataFrame,
@@ -55,11 +55,11 @@ def evaluate(  # noqa: PLR0917 - six different things
     items = [(row["sha256"], data / row["path"]) for row in records]
     # Equal images under several paths share one prediction.
     places = rows.groupby("sha256").indices
-    found: dict[str, tuple[float, str, float]] = {}
+    found: dict[str, tuple[float, str, float, float]] = {}
     localisation = np.full(len(rows), np.nan)
     with PixelRankings(params.state) as collected:
         for sha, one in score_images(model, store, items, calibration.tiling, params):
-            found[sha] = (one.score, one.category, one.distance)
+            found[sha] = (one.score, one.category, one.distance, one.strangeness)
             for place in places[sha]:
                 row = records[place]
                 if row["category"] in masked:
@@ -93,19 +93,24 @@ def _localisation(values: NDArray[np.float32], mask: NDArray[np.bool_] | None) -
     return auroc(rank(values[mask], np.sort(values[~mask])))
 
 
-def _score_table(rows: pd.DataFrame, found: dict[str, tuple[float, str, float]]) -> pd.DataFrame:
-    score, category, distance = zip(*(found[sha] for sha in rows["sha256"]), strict=True)
+def _score_table(
+    rows: pd.DataFrame, found: dict[str, tuple[float, str, float, float]]
+) -> pd.DataFrame:
+    score, category, distance, strangeness = zip(
+        *(found[sha] for sha in rows["sha256"]), strict=True
+    )
     return rows[["path", "sha256", "category", "label", "defect_type"]].assign(
         score=np.asarray(score, dtype=np.float32),
         predicted_category=pd.array(category, dtype="str"),
         category_distance=np.asarray(distance, dtype=np.float32),
+        strangeness=np.asarray(strangeness, dtype=np.float32),
     )
 
 
 def _decide(scores: pd.DataFrame, calibration: Calibration) -> pd.DataFrame:
     known = scores["category"].isin(list(calibration.categories)).to_numpy()
     columns: dict[str, Any] = {
-        "category_p_value": calibration.category_p_value(scores["category_distance"])
+        "category_p_value": calibration.category_p_value(scores["strangeness"])
     }
     for name, judged, where in (
         ("declared", scores["category"], known),

@@ -17,10 +17,10 @@ from PIL import Image
 
 from normscape.calibration.calibrator import Calibration
 from normscape.data.images import read_image
-from normscape.detectors.model import InspectionModel
 from normscape.evaluation.results import Evaluation
 from normscape.evaluation.style import ALARM, FONT, INK, MUTED, save
 from normscape.features.store import FeatureStore
+from normscape.novelty.inspector import Inspector
 from normscape.params import Params
 from normscape.tiling.images import Scored, score_images
 
@@ -62,7 +62,7 @@ class Example:
 
 def draw_galleries(  # noqa: PLR0917 - six different things
     evaluation: Evaluation,
-    model: InspectionModel,
+    model: Inspector,
     calibration: Calibration,
     store: FeatureStore,
     manifest_rows: pd.DataFrame,

@@ -98,6 +98,7 @@ class Exported:
             declared=declared,
             predicted=predicted,
             category_distance=float(answer["category_distance"]),
+            strangeness=float(answer["strangeness"]),
             category_p_value=float(answer["category_p_value"]),
             p_value_declared=float(answer["p_value"]) if known else None,
             p_value_predicted=float(answer["p_value_predicted"]),

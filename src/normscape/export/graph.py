@@ -1,6 +1,6 @@
 """The scorer as one module of tensor operations that `torch.export` can follow.
 
-`InspectionModel` walks through a batch image by image and through Python numbers, which no export
+`Inspector` walks through a batch image by image and through Python numbers, which no export
 can. Here the same is done for a batch at once: an image's nearest categories become indices, and
 the prototypes of a category, whose number differs, rows that are gathered and masked.
 """
@@ -14,16 +14,16 @@ from torch.nn import functional
 from normscape.backbones import LevelShape
 from normscape.calibration.calibrator import Calibration
 from normscape.detectors.maps import finish_maps
-from normscape.detectors.model import InspectionModel
 from normscape.errors import NormscapeError
 from normscape.export.tables import CalibrationTables
 from normscape.features.transform import TokenTransform, to_grid
+from normscape.novelty.inspector import Inspector
 from normscape.prototypes.local import LocalBank
 from normscape.prototypes.sample import REGIONS, pool_regions, region_of_tokens
 
 OUTPUTS = (
     "score", "map", "category", "category_distance", "category_p_value", "p_value",
-    "p_value_predicted", "threshold", "flagged",
+    "p_value_predicted", "threshold", "flagged", "strangeness",
 )  # fmt: skip
 """Names of what the graph returns, in this order."""
 
@@ -137,7 +137,7 @@ class DetectorGraph(nn.Module):
 
     pooling: Tensor
 
-    def __init__(self, model: InspectionModel, calibration: Calibration) -> None:
+    def __init__(self, model: Inspector, calibration: Calibration) -> None:
         super().__init__()
         config = model.detector.config
         if config.diffuses:
@@ -148,6 +148,7 @@ class DetectorGraph(nn.Module):
             )
         self.tokens = TokenGraph(model.transform)
         self.head = model.head
+        self.novelty = model.novelty
         self.spaces = model.detector.spaces
         self.bank = BankGraph(model.detector.local_bank)
         self.tables = CalibrationTables(calibration, model.categories)
@@ -185,16 +186,21 @@ class DetectorGraph(nn.Module):
         predicted, distance = categories[:, 0], distances[:, 0]
         used = torch.where(declared >= 0, declared, predicted)
         threshold = self.tables.thresholds[used]
+        strangeness = distance
+        if self.novelty is not None:
+            pooling = self.novelty.pooling
+            strangeness = self.novelty.judge(pooling([_as_float16(level) for level in maps]))
         return (
             score,
             pixels,
             predicted,
             distance,
-            self.tables.category_p_value(distance),
+            self.tables.category_p_value(strangeness),
             self.tables.p_value(score, used),
             self.tables.p_value(score, predicted),
             threshold,
             score > threshold,
+            strangeness,
         )
 
     def _embedding(self, tokens: Tensor) -> Tensor:

@@ -37,6 +37,7 @@ class Parity:
         score: Of raw scores.
         map: Of pixels of anomaly maps.
         category_distance: Relative, of distances to the predicted category.
+        strangeness: In its own unit, standard deviations of normal images.
         p_value: Between the artefact's p-values and the calibration's for the artefact's own
             scores and distances.
         other_category: Images whose predicted category is another.
@@ -48,6 +49,7 @@ class Parity:
     score: float
     map: float
     category_distance: float
+    strangeness: float
     p_value: float
     other_category: int
     other_decision: int
@@ -66,6 +68,7 @@ class Parity:
             ("scores", self.score, limits.score_tolerance, deviations),
             ("maps", self.map, limits.map_tolerance, deviations),
             ("category distances", self.category_distance, _DISTANCE_TOLERANCE, "relative"),
+            ("strangeness values", self.strangeness, _DISTANCE_TOLERANCE, "absolute"),
             ("p-values", self.p_value, _P_VALUE_TOLERANCE, "absolute"),
         )
         # Not `found > limit`, which a NaN would pass.
@@ -115,6 +118,7 @@ def measure(scorer: Scorer, exported: Exported, paths: Sequence[Path], batch: in
         score=float(found["score"].max()),
         map=float(found["map"].max()),
         category_distance=float(found["category_distance"].max()),
+        strangeness=float(found["strangeness"].max()),
         p_value=float(found["p_value"].max()),
         other_category=int(found["other_category"].sum()),
         other_decision=int(found["other_decision"].sum()),
@@ -177,17 +181,19 @@ def _compare(
     used = [name or guess for name, guess in zip(declared, predicted, strict=True)]
     scales = np.array([calibration.categories[item.category].scale for item in expected])
     distances = np.array([item.category_distance for item in expected])
+    strangeness = np.array([item.strangeness for item in expected])
     maps = np.stack([item.map for item in expected])
     p_values = (
         (found["p_value"], calibration.p_value(found["score"], used)),
         (found["p_value_predicted"], calibration.p_value(found["score"], predicted)),
-        (found["category_p_value"], calibration.category_p_value(found["category_distance"])),
+        (found["category_p_value"], calibration.category_p_value(found["strangeness"])),
     )
     return {
         "predicted": np.array(predicted),
         "score": np.abs(found["score"] - np.array([item.score for item in expected])) / scales,
         "map": np.abs(found["map"] - maps).max(axis=(1, 2)) / scales,
         "category_distance": np.abs(found["category_distance"] / distances - 1.0),
+        "strangeness": np.abs(found["strangeness"] - strangeness),
         "p_value": np.max([np.abs(ours - theirs) for ours, theirs in p_values], axis=0),
         "other_category": np.array(predicted) != [item.predicted for item in expected],
         "other_decision": found["flagged"] != [item.flagged for item in expected],

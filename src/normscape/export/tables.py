@@ -27,7 +27,7 @@ class CalibrationTables(nn.Module):
     thresholds: Tensor
     tails: Tensor
     p_values: Tensor
-    distances: Tensor
+    familiar: Tensor
 
     def __init__(self, calibration: Calibration, categories: Sequence[str]) -> None:
         super().__init__()
@@ -52,18 +52,19 @@ class CalibrationTables(nn.Module):
         self.register_buffer("p_values", torch.from_numpy(p_values))
         limits = np.array([item.threshold for item in known])
         self.register_buffer("thresholds", torch.from_numpy(round_down(limits)))
-        self.register_buffer("distances", torch.from_numpy(round_down(calibration.distances)))
+        limits = calibration.familiar
+        self.register_buffer("familiar", torch.from_numpy(round_down(limits)))
 
     def p_value(self, scores: Tensor, categories: Tensor) -> Tensor:
         """Conformal p-values `(B,)` of raw scores `(B,)` among normals of `categories (B,)`."""
         below = (self.tails[categories] < scores.unsqueeze(1)).sum(dim=1)
         return self.p_values.flatten()[categories * self.p_values.shape[1] + below]
 
-    def category_p_value(self, distances: Tensor) -> Tensor:
-        """Conformal p-values `(B,)` of category distances `(B,)`."""
-        count = len(self.distances)
-        below = (self.distances < distances.unsqueeze(1)).sum(dim=1)
-        return (1 + count - below).to(distances.dtype) / (1 + count)
+    def category_p_value(self, strangeness: Tensor) -> Tensor:
+        """Conformal p-values `(B,)` of strangeness `(B,)`."""
+        count = len(self.familiar)
+        below = (self.familiar < strangeness.unsqueeze(1)).sum(dim=1)
+        return (1 + count - below).to(strangeness.dtype) / (1 + count)
 
 
 def round_down(values: NDArray[np.float64]) -> NDArray[np.float32]:

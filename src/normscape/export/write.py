@@ -9,7 +9,6 @@ from pathlib import Path
 from normscape.backbones import RESIZE_RULE, BackboneIdentity
 from normscape.backbones.load import convert_network, load_network
 from normscape.calibration.calibrator import Calibration
-from normscape.detectors.model import InspectionModel
 from normscape.errors import NormscapeError, UsageError
 from normscape.export.exported import Exported
 from normscape.export.formats.base import Parts, format_of
@@ -17,6 +16,7 @@ from normscape.export.graph import DetectorGraph
 from normscape.export.parity import Parity, measure
 from normscape.export.record import Category, FormatName, Record, hashes, versions
 from normscape.files import atomic_folder
+from normscape.novelty.inspector import Inspector
 from normscape.params import Params
 from normscape.registry.bundle import Bundle
 from normscape.scoring.scorer import Scorer
@@ -64,7 +64,7 @@ def export_bundle(
         partial(load_network, identity, root=params.root, cache=cache),
         partial(convert_network, identity, root=params.root, cache=cache),
         # Not the scorer's own: it is on the scorer's device.
-        DetectorGraph(InspectionModel.load(bundle.folder), bundle.calibration).eval(),
+        DetectorGraph(Inspector.open(bundle.folder, bundle.folder), bundle.calibration).eval(),
     )
     with atomic_folder(out) as folder:
         form.write(folder, parts)

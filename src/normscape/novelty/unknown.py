@@ -2,77 +2,17 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Collection
-from dataclasses import asdict, dataclass
-from enum import StrEnum
-from typing import Any
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
 
-import numpy as np
 import pandas as pd
-from scipy import stats
 
 from normscape.drift.multiplicity import benjamini_hochberg
+from normscape.novelty.counts import strange_count_p_value, strange_level
+from normscape.novelty.groups import Source, UnknownGroup, UnknownVerdict
 from normscape.params import MonitorParams
 
-_QUADRATURE = 400
-
-
-class Source(StrEnum):
-    """Why a group of images is suspected."""
-
-    NAME = "name"
-    """They declare a category that the model does not know."""
-    UNDECLARED = "undeclared"
-    """They declare none; grouped by the predicted category, since one product resembles itself."""
-    MISDECLARED = "misdeclared"
-    """They declare a known category and look like another one or none."""
-
-
-@dataclass(frozen=True)
-class UnknownGroup:
-    """Images that were judged together.
-
-    Attributes:
-        name: The unknown name, or the category predicted (undeclared) or declared (misdeclared).
-        source: How the group came about.
-        images: In the group.
-        strange: Of them, with a category p-value no larger than the level.
-        p_value: Of so many or more, were `unknown_share` of a known product's images strange;
-            None for an unknown name, which needs no test.
-        adjusted: After Benjamini-Hochberg over the groups that were tested.
-        unknown: The decision.
-        paths: The strange images (all images of an unknown name), as in the score log.
-        hashes: Their sha256, in the same order.
-    """
-
-    name: str
-    source: Source
-    images: int
-    strange: int
-    p_value: float | None
-    adjusted: float | None
-    unknown: bool
-    paths: tuple[str, ...]
-    hashes: tuple[str, ...]
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        content = asdict(self)
-        content["paths"], content["hashes"] = list(self.paths), list(self.hashes)
-        return content
-
-
-@dataclass(frozen=True)
-class UnknownVerdict:
-    """All groups that were judged, the unknown ones first."""
-
-    groups: tuple[UnknownGroup, ...]
-
-    @property
-    def unknown(self) -> tuple[UnknownGroup, ...]:
-        """The groups that are called a new product."""
-        return tuple(group for group in self.groups if group.unknown)
+_NEAREST = 3
 
 
 def find_unknown(
@@ -83,109 +23,184 @@ def find_unknown(
     reference_images: int,
     alpha: float,
     drifted: Collection[str] = (),
+    reference: pd.DataFrame | None = None,
 ) -> UnknownVerdict:
-    """Decide which groups of images belong to no known category.
+    """Decide which groups of images belong to no known category, or not to the declared one.
 
     A declared name that the model does not know is unknown at once. Images without a declaration,
-    and images that declare one known category and look like another, are tested as groups: is the
-    number of strange ones more than chance, defects and oddities explain? Images that declare a
-    known category and look like it are no candidates, however strange: that is drift or defects.
-    Nor are those of a drifted category, whose whole appearance has moved.
+    and images that declare one known category and look like another, are tested as groups: are
+    there more strange ones than chance explains among all, and more than defects explain among
+    the remarkable ones, those that are strange or flagged? A new product is both in nearly every
+    image; of the defects of a known product only some look like no product at all. Undeclared
+    images that resemble several known categories are tested together too.
+
+    Images that declare a known category and resemble it are no candidates, however strange: that
+    is drift or defects. Nor are those of a drifted category, whose whole appearance has moved.
+    Images that declare one known category and look like normal images of another are counted
+    against how often the model itself confused the two on its reference.
 
     Args:
         window: Columns `path`, `sha256`, `declared_category`, `predicted_category`,
-            `category_p_value` of the score log.
+            `category_p_value` and `flagged` of the score log.
         known: The model's categories.
         params: Section `monitor`.
         reference_images: Normal images behind the conformal p-values.
         alpha: The p-value up to which a single image counts as strange.
         drifted: Categories whose scores have drifted.
+        reference: The model's reference, `category` and `predicted_category`; without them wrong
+            declarations among known products are not looked for.
 
     Returns:
         The verdict over all groups.
     """
-    declared = window["declared_category"]
     level, counted = strange_level(alpha, reference_images)
-    groups = [
-        _named(str(name), window[declared == name])
+    rows = window.assign(
+        strange=window["category_p_value"] <= level,
+        remarkable=(window["category_p_value"] <= level) | window["flagged"].astype(bool),
+    )
+    declared = rows["declared_category"]
+    named = [
+        _named(str(name), rows[declared == name])
         for name in sorted(declared.dropna().unique())
         if name not in known
     ]
-    tested: list[tuple[Source, str, pd.DataFrame, pd.DataFrame]] = []
-    for name, rows in window[declared.isna()].groupby("predicted_category"):
-        strange = rows[rows["category_p_value"] <= level]
-        tested.append((Source.UNDECLARED, str(name), rows, strange))
-    for name, rows in window[declared.isin(list(known))].groupby("declared_category"):
-        elsewhere = rows[rows["predicted_category"] != name]
-        strange = elsewhere[elsewhere["category_p_value"] <= level]
-        if len(strange) and name not in drifted:
-            tested.append((Source.MISDECLARED, str(name), rows, strange))
+    candidates = [*_undeclared(rows[declared.isna()]), *_misdeclared(rows, known, drifted)]
     p_values = [
-        strange_count_p_value(
-            len(strange), len(rows),
-            reference_images=reference_images, counted=counted, share=params.unknown_share,
-        )
-        for _, _, rows, strange in tested
-    ]  # fmt: skip
-    adjusted = benjamini_hochberg(p_values)
-    for (source, name, rows, strange), p_value, corrected in zip(
-        tested, p_values, adjusted, strict=True
-    ):
-        enough = len(strange) >= params.unknown_min_images
-        groups.append(
-            UnknownGroup(
-                name, source, len(rows), len(strange), p_value, float(corrected),
-                bool(enough and corrected <= params.unknown_fdr), *_members(strange),
+        max(
+            strange_count_p_value(
+                len(each.strange), images, reference_images=reference_images, counted=counted,
+                share=share,
             )
-        )  # fmt: skip
+            for images, share in ((each.images, 0.0), (each.remarkable, params.unknown_share))
+        )
+        for each in candidates
+    ]  # fmt: skip
+    swaps = list(_swapped(rows, known, drifted, reference))
+    candidates += [swap for swap, _ in swaps]
+    p_values += [p_value for _, p_value in swaps]
+    groups = [
+        each.judge(p_value, float(adjusted), params)
+        for each, p_value, adjusted in zip(
+            candidates, p_values, benjamini_hochberg(p_values), strict=True
+        )
+    ]
+    groups = named + _without_doubles(groups)
     return UnknownVerdict(tuple(sorted(groups, key=lambda each: (not each.unknown, each.name))))
 
 
-def strange_level(alpha: float, reference_images: int) -> tuple[float, int]:
-    """The level of a single image as a multiple of 1/(n+1), and that multiple, k.
+@dataclass(frozen=True)
+class _Candidate:
+    """A group before its decision.
 
-    At least 1/(n+1): with n reference images no conformal p-value is smaller, so below n = 99 a
-    level of 0.01 would never be reached. An image is strange when its p-value is at most the
-    level (which lies a rounding error above k/(n+1)).
+    Attributes:
+        source: How it came about.
+        name: See `UnknownGroup`.
+        images: How many it has.
+        remarkable: How many of them are strange or flagged.
+        strange: The rows that speak against a known product.
     """
-    counted = max(1, math.floor(alpha * (reference_images + 1) + 1e-9))
-    return counted / (reference_images + 1) * (1 + 1e-9), counted
+
+    source: Source
+    name: str
+    images: int
+    remarkable: int
+    strange: pd.DataFrame
+
+    def judge(self, p_value: float, adjusted: float, params: MonitorParams) -> UnknownGroup:
+        enough = len(self.strange) >= params.unknown_min_images
+        unknown = bool(enough and adjusted <= params.unknown_fdr)
+        group = _group(self.name, self.source, self.images, self.strange)
+        return replace(group, p_value=p_value, adjusted=adjusted, unknown=unknown)
 
 
-def strange_count_p_value(
-    strange: int, images: int, *, reference_images: int, counted: int, share: float
-) -> float:
-    """Probability of at least `strange` among `images` of known products.
+_TOGETHER = ""  # the name of all undeclared images, until it is known what they resemble
 
-    Given the n reference images, the chance that a normal image's conformal p-value is at most
-    `k / (n + 1)` is itself random, `B ~ Beta(k, n + 1 - k)`, and common to all images of the group:
-    with few reference images the counts scatter more than a binomial's. On top of it, `share` of
-    the images may be strange for other reasons. The p-value is `E[P(Bin(images, 1 - (1 - share)
-    (1 - B)) ≥ strange)]`, integrated over the quantiles of B.
 
-    Args:
-        strange: Images whose p-value is at most `k / (n + 1)`.
-        images: All images of the group.
-        reference_images: n.
-        counted: k.
-        share: Allowed share of strange images.
+def _undeclared(rows: pd.DataFrame) -> Iterator[_Candidate]:
+    """By the predicted category; and all together where several have strange images."""
+    parts = [(str(name), part) for name, part in rows.groupby("predicted_category")]
+    if sum(bool(part["strange"].any()) for _, part in parts) > 1:
+        parts.append((_TOGETHER, rows))
+    for name, part in parts:
+        strange, remarkable = part[part["strange"]], int(part["remarkable"].sum())
+        yield _Candidate(Source.UNDECLARED, name, len(part), remarkable, strange)
 
-    Source:
-        Vovk, Conditional validity of inductive conformal predictors, Machine Learning 92 (2013),
-        for the Beta distribution of the conditional coverage.
+
+def _misdeclared(
+    rows: pd.DataFrame, known: Collection[str], drifted: Collection[str]
+) -> Iterator[_Candidate]:
+    for name, part in _declared(rows, known, drifted):
+        strange = part[part["strange"] & (part["predicted_category"] != name)]
+        if len(strange):
+            remarkable = int(part["remarkable"].sum())
+            yield _Candidate(Source.MISDECLARED, name, len(part), remarkable, strange)
+
+
+def _swapped(
+    rows: pd.DataFrame,
+    known: Collection[str],
+    drifted: Collection[str],
+    reference: pd.DataFrame | None,
+) -> Iterator[tuple[_Candidate, float]]:
+    """Declared as one category, normal for another; and the p-value of so many.
+
+    Of n reference images of the category m looked like the other: the chance that another one
+    does is `Beta(m + 1, n - m)`, the same law as that of a conformal p-value of (m + 1)/(n + 1).
     """
-    if strange == 0:
-        return 1.0
-    quantiles = (np.arange(_QUADRATURE) + 0.5) / _QUADRATURE
-    chance = stats.beta.ppf(quantiles, counted, reference_images + 1 - counted)
-    rates = 1.0 - (1.0 - share) * (1.0 - chance)
-    return float(np.mean(stats.binom.sf(strange - 1, images, rates)))
+    if reference is None or "predicted_category" not in reference:
+        return
+    for name, part in _declared(rows, known, drifted):
+        own = reference.loc[reference["category"] == name, "predicted_category"]
+        swapped = part[~part["strange"] & (part["predicted_category"] != name)]
+        for other, wrong in swapped.groupby("predicted_category"):
+            confused = int((own == other).sum())
+            if confused < len(own):
+                p_value = strange_count_p_value(
+                    len(wrong), len(part), reference_images=len(own), counted=confused + 1,
+                    share=0.0,
+                )  # fmt: skip
+                yield _Candidate(Source.SWAPPED, name, len(part), len(wrong), wrong), p_value
+
+
+def _declared(
+    rows: pd.DataFrame, known: Collection[str], drifted: Collection[str]
+) -> Iterator[tuple[str, pd.DataFrame]]:
+    """The images of each known category that has not drifted."""
+    usable = rows["declared_category"].isin([name for name in known if name not in drifted])
+    for name, part in rows[usable].groupby("declared_category"):
+        yield str(name), part
+
+
+def _without_doubles(groups: list[UnknownGroup]) -> list[UnknownGroup]:
+    """All undeclared images together count only where no part of them does."""
+    alone = any(group.unknown and group.source is Source.UNDECLARED and group.name != _TOGETHER
+                for group in groups)  # fmt: skip
+    kept = []
+    for group in groups:
+        if group.name != _TOGETHER:
+            kept.append(group)
+        elif group.unknown and not alone:
+            kept.append(replace(group, name=group.nearest[0][0]))
+    return kept
 
 
 def _named(name: str, rows: pd.DataFrame) -> UnknownGroup:
-    return UnknownGroup(name, Source.NAME, len(rows), len(rows), None, None, True, *_members(rows))
+    return replace(_group(name, Source.NAME, len(rows), rows), unknown=True)
 
 
-def _members(rows: pd.DataFrame) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    ordered = rows.sort_values("path")
-    return tuple(ordered["path"]), tuple(ordered["sha256"])
+def _group(name: str, source: Source, images: int, strange: pd.DataFrame) -> UnknownGroup:
+    ordered = strange.sort_values("path")
+    shares = strange["predicted_category"].value_counts(normalize=True).sort_index(kind="stable")
+    largest = shares.sort_values(ascending=False, kind="stable").head(_NEAREST)
+    return UnknownGroup(
+        name=name,
+        source=source,
+        images=images,
+        strange=len(strange),
+        p_value=None,
+        adjusted=None,
+        unknown=False,
+        paths=tuple(ordered["path"]),
+        hashes=tuple(ordered["sha256"]),
+        nearest=tuple((str(each), float(share)) for each, share in largest.items()),
+    )

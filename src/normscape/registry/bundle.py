@@ -5,6 +5,8 @@ model.safetensors      transform, prototype banks, denoiser, category head
 model.json             the model's configuration and its categories
 backbone.json          the identity of the frozen backbone, with the hash of its weights
 backbone.safetensors   its weights, unless they come with the program
+novelty.safetensors    how strange an image is to all known products; none before minor 2
+novelty.json           its configuration
 calibration.json       per-category thresholds and p-values
 reference.parquet      raw scores and statistics of the calibration images
 metrics.json           the evaluation
@@ -46,7 +48,7 @@ if TYPE_CHECKING:
 
     from normscape.backbones import BackboneIdentity
     from normscape.calibration.calibrator import Calibration
-    from normscape.detectors.model import InspectionModel
+    from normscape.novelty.inspector import Inspector
     from normscape.params import Params
     from normscape.registry.decision import GateDecision
 
@@ -132,11 +134,11 @@ class Bundle:
         return hashlib.sha256(text.encode()).hexdigest()
 
     @cached_property
-    def model(self) -> InspectionModel:
+    def model(self) -> Inspector:
         """The model, on the CPU, ready to score."""
-        from normscape.detectors.model import InspectionModel
+        from normscape.novelty.inspector import Inspector
 
-        return InspectionModel.load(self.folder)
+        return Inspector.open(self.folder, self.folder)
 
     @cached_property
     def calibration(self) -> Calibration:

@@ -158,6 +158,7 @@ class CalibrationFile(Descriptive):
     precision: Text
     categories: Annotated[dict[Category, CalibratedCategory], Field(max_length=_MAX_CATEGORIES)]
     distances: list[float]
+    strangeness: list[float] | None = None
     warnings: list[Text]
 
 

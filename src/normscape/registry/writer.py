@@ -25,6 +25,8 @@ from normscape.registry.index import WEIGHTS
 _FROM_ARTIFACTS = {
     "model.safetensors": "detector",
     "model.json": "detector",
+    "novelty.safetensors": "novelty",
+    "novelty.json": "novelty",
     "backbone.json": "features",
     "calibration.json": "calibration",
     "reference.parquet": "calibration",

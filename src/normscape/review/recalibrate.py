@@ -291,21 +291,23 @@ def _calibrate(
     rows, tiling = normals.rows, bundle.calibration.tiling
     items = list(normals.files.items())
     scored = {
-        sha256: (one.score, one.category, one.distance)
+        sha256: (one.score, one.category, one.distance, one.strangeness)
         for sha256, one in score_images(bundle.model, store, items, tiling, params)
     }
     found = [scored[sha256] for sha256 in rows["sha256"]]
     score = np.asarray([one[0] for one in found], dtype=np.float32)
     distance = np.asarray([one[2] for one in found], dtype=np.float32)
+    strangeness = np.asarray([one[3] for one in found], dtype=np.float32)
     calibration = fit_calibration(
         score, rows["category"].tolist(), distance, params.calibrate, store.identity,
         groups=rows["group"].tolist(), tiling=tiling,
+        strangeness=strangeness if bundle.model.novelty is not None else None,
     )  # fmt: skip
     reference = rows[["path", "sha256", "category", "group"]].assign(
         score=score,
         predicted_category=[one[1] for one in found],
         category_distance=distance,
-        category_p_value=calibration.category_p_value(distance),
+        category_p_value=calibration.category_p_value(strangeness),
     )
     reference[_STATISTICS] = rows[_STATISTICS]
     return calibration, reference.sort_values("path", ignore_index=True)

@@ -18,6 +18,7 @@ class ImageScore:
         declared: The category the line gave, or None.
         predicted: The known category that looks most alike.
         category_distance: Distance to that category.
+        strangeness: How strange the image is to all known products.
         category_p_value: Small when the image belongs to no known category.
         p_value_declared: Conformal p-value of the score among normal images of the declared
             category; None when it is not declared or not known.
@@ -34,6 +35,7 @@ class ImageScore:
     declared: str | None
     predicted: str
     category_distance: float
+    strangeness: float
     category_p_value: float
     p_value_declared: float | None
     p_value_predicted: float

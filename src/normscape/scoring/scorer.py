@@ -13,9 +13,9 @@ from PIL import Image
 from normscape.backbones import Backbone, BackboneIdentity, load_identity, select_device
 from normscape.backbones.runtime import resolve
 from normscape.calibration.calibrator import Calibration
-from normscape.detectors.model import InspectionModel, Prediction
 from normscape.errors import NormscapeError, UsageError
 from normscape.features.preprocess import to_batch
+from normscape.novelty.inspector import Inspection, Inspector
 from normscape.registry.bundle import Bundle
 from normscape.scoring.result import ImageScore
 from normscape.tiling.grid import Grid
@@ -25,9 +25,7 @@ from normscape.tiling.tiled import judge_tiles
 class Scorer:
     """Backbone, model and calibration of one bundle, on the runtime they were calibrated for."""
 
-    def __init__(
-        self, backbone: Backbone, model: InspectionModel, calibration: Calibration
-    ) -> None:
+    def __init__(self, backbone: Backbone, model: Inspector, calibration: Calibration) -> None:
         self._device = select_device()
         self._backbone = backbone
         self._model = model.to(self._device).eval()
@@ -69,6 +67,11 @@ class Scorer:
             raise NormscapeError(
                 f"{bundle.folder}: the calibration lacks {', '.join(sorted(missing))}, which the "
                 "model knows; expected one threshold per category, use another version"
+            )
+        if (model.novelty is None) != (calibration.strangeness is None):
+            raise NormscapeError(
+                f"{bundle.folder}: of the model's novelty part and the strangeness of its "
+                "calibration images one is missing; expected both or neither, use another version"
             )
         return cls(_open_backbone(identity, root, cache), model, calibration)
 
@@ -138,9 +141,10 @@ class Scorer:
         maps = [level.to(self._device) for level in self._backbone(pixels)]
         return self._results(self._model(maps), declared)
 
-    def _results(self, prediction: Prediction, declared: Sequence[str | None]) -> list[ImageScore]:
+    def _results(self, prediction: Inspection, declared: Sequence[str | None]) -> list[ImageScore]:
         scores = prediction.score.double().cpu().numpy()
         distances = prediction.category_distance.double().cpu().numpy()
+        strangeness = prediction.strangeness.double().cpu().numpy()
         grids = prediction.map.float().cpu().numpy()
         predicted = [self.known[index] for index in prediction.category.tolist()]
         used = [
@@ -149,7 +153,7 @@ class Scorer:
         ]
         p_used = self.calibration.p_value(scores, used)
         p_predicted = self.calibration.p_value(scores, predicted)
-        p_category = self.calibration.category_p_value(distances)
+        p_category = self.calibration.category_p_value(strangeness)
         return [
             ImageScore(
                 score=float(scores[i]),
@@ -157,6 +161,7 @@ class Scorer:
                 declared=declared[i],
                 predicted=predicted[i],
                 category_distance=float(distances[i]),
+                strangeness=float(strangeness[i]),
                 category_p_value=float(p_category[i]),
                 p_value_declared=float(p_used[i]) if declared[i] in self.known else None,
                 p_value_predicted=float(p_predicted[i]),

@@ -14,18 +14,18 @@ def run(params: Params) -> None:
     """
     from normscape.calibration.calibrator import Calibration
     from normscape.data.manifest import read_manifest
-    from normscape.detectors.model import InspectionModel
     from normscape.evaluation.curves import draw_curves
     from normscape.evaluation.evaluate import evaluate
     from normscape.evaluation.gallery import draw_galleries
     from normscape.evaluation.report import render_report
     from normscape.features.extract import ensure_features
     from normscape.files import atomic_folder, write_json
+    from normscape.novelty.inspector import Inspector
     from normscape.tiling.images import whole
 
     manifest = read_manifest(params.artifacts / "manifest.parquet")
     rows = manifest[manifest["split"] == "test"]
-    model = InspectionModel.load(params.artifacts / "detector")
+    model = Inspector.open(params.artifacts / "detector", params.artifacts / "novelty")
     calibration = Calibration.load(params.artifacts / "calibration" / "calibration.json")
     images = [
         (sha, params.data / path) for sha, path in zip(rows["sha256"], rows["path"], strict=True)

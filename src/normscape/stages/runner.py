@@ -13,7 +13,10 @@ from normscape.errors import UsageError
 from normscape.files import exclusive_lock
 from normscape.params import Params
 
-STAGES = ("manifest", "validate", "features", "prototypes", "detector", "calibrate", "evaluate")
+STAGES = (
+    "manifest", "validate", "features", "prototypes", "novelty", "detector", "calibrate",
+    "evaluate",
+)  # fmt: skip
 """The stages of `dvc.yaml`, in the order in which data flows."""
 
 _ORPHAN_POLL_SECONDS = 0.5

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from normscape.backbones import Backbone, load_identity, select_device
 from normscape.data.images import image_size, mask_cells, read_image, read_mask
-from normscape.detectors.model import InspectionModel, Prediction
 from normscape.detectors.predict import predict
 from normscape.features.extract import Item
 from normscape.features.store import FeatureStore
+from normscape.novelty.inspector import Inspection, Inspector
 from normscape.params import Params, TilingParams
 from normscape.progress import progress_bar
 from normscape.tiling.grid import Grid
@@ -30,6 +31,7 @@ class Scored:
         map: `(rows, columns)` raw anomaly map; `(S, S)` of an image that was not cut.
         category: The predicted category.
         distance: Its category distance.
+        strangeness: How strange it is to all known products.
         cell: Pixels of the image per cell of the map; None where the image was not cut and the
             map is squeezed with it.
     """
@@ -38,6 +40,7 @@ class Scored:
     map: NDArray[np.float32]
     category: str
     distance: float
+    strangeness: float
     cell: int | None = None
 
     def mask(self, path: Path) -> NDArray[np.bool_]:
@@ -63,7 +66,7 @@ def whole(items: Sequence[Item], tiling: TilingParams) -> list[Item]:
 
 
 def score_images(
-    model: InspectionModel,
+    model: Inspector,
     store: FeatureStore,
     items: Sequence[Item],
     tiling: TilingParams,
@@ -95,7 +98,7 @@ def score_images(
     shown = progress and bool(uncut)
     for names, batch in predict(model, store, uncut, params.features.batch_size, shown):
         for index, sha256 in enumerate(names):
-            yield sha256, _scored(model, batch, index, None)
+            yield sha256, _scored(model, cast(Inspection, batch), index, None)
     todo = sorted(files.keys() - set(uncut))
     if not todo:
         return
@@ -108,7 +111,7 @@ def score_images(
 
 
 def _judge_file(
-    path: Path, model: InspectionModel, backbone: Backbone, tiling: TilingParams, params: Params
+    path: Path, model: Inspector, backbone: Backbone, tiling: TilingParams, params: Params
 ) -> Scored:
     # A function of its own, so that its image is gone before the next one is decoded.
     image = read_image(path)
@@ -129,11 +132,12 @@ def open_backbone(store: FeatureStore, params: Params) -> Backbone:
     )
 
 
-def _scored(model: InspectionModel, prediction: Prediction, index: int, cell: int | None) -> Scored:
+def _scored(model: Inspector, prediction: Inspection, index: int, cell: int | None) -> Scored:
     return Scored(
         score=float(prediction.score[index]),
         map=prediction.map[index].numpy(),
         category=model.categories[int(prediction.category[index])],
         distance=float(prediction.category_distance[index]),
+        strangeness=float(prediction.strangeness[index]),
         cell=cell,
     )

@@ -10,21 +10,22 @@ from torch import Tensor
 from torch.nn import functional
 
 from normscape.backbones import Backbone
-from normscape.detectors.model import InspectionModel, Prediction
 from normscape.features.preprocess import to_batch
+from normscape.novelty.inspector import Inspection, Inspector
 from normscape.tiling.blend import Blend
 from normscape.tiling.grid import CELLS, Grid, cut
 
 
 @torch.inference_mode()
 def judge_tiles(
-    image: Image.Image, grid: Grid, backbone: Backbone, model: InspectionModel, batch_size: int
-) -> Prediction:
+    image: Image.Image, grid: Grid, backbone: Backbone, model: Inspector, batch_size: int
+) -> Inspection:
     """Judge an image by its tiles; the one rule for calibration, evaluation and production.
 
     The map is the blended one, the score that of `Blend.score` with the model's `top_fraction`.
-    The category is that of most tiles, its distance the median of the tiles' distances to theirs:
-    a defect or an empty corner does not change what the product is.
+    The category is that of most tiles, its distance the median of the tiles' distances to theirs,
+    and its strangeness the median of theirs: a defect or an empty corner does not change
+    what the product is.
 
     Memory beside the image: one batch of tiles and the map.
 
@@ -42,6 +43,7 @@ def judge_tiles(
     blend, corners = Blend(grid), list(grid)
     categories: list[Tensor] = []
     distances: list[Tensor] = []
+    strange: list[Tensor] = []
     for first in range(0, len(corners), batch_size):
         tiles = [cut(image, *corner, grid.tile) for corner in corners[first : first + batch_size]]
         pixels = to_batch(tiles, backbone.identity.input_size)
@@ -50,12 +52,14 @@ def judge_tiles(
             blend.add(number, values)
         categories.append(prediction.category)
         distances.append(prediction.category_distance)
+        strange.append(prediction.strangeness)
     votes = torch.bincount(torch.cat(categories), minlength=len(model.categories))
-    return Prediction(
+    return Inspection(
         score=torch.tensor([blend.score(model.maps.top_fraction)]),
         map=torch.from_numpy(blend.map)[None],
         category=votes.argmax()[None],
         category_distance=torch.cat(distances).quantile(0.5)[None],
+        strangeness=torch.cat(strange).quantile(0.5)[None],
     )
 
 

@@ -26,7 +26,7 @@ from normscape.tiling.grid import Grid, cut
 if TYPE_CHECKING:
     import pandas as pd
 
-LEARNING = ("prototypes", "detector")
+LEARNING = ("prototypes", "novelty", "detector")
 """The stages that learn from training images."""
 
 

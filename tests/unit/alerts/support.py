@@ -41,7 +41,8 @@ def silence(category: str = "pin") -> Finding:
 
 def unknown(name: str = "grass") -> Finding:
     figures = {
-        "name": name, "source": "name", "images": 9, "strange": 9, "adjusted": None, "examples": [],
+        "name": name, "source": "name", "images": 9, "strange": 9, "adjusted": None,
+        "examples": [], "nearest": [], "command": None,
     }  # fmt: skip
     return Finding(Kind.UNKNOWN, name, Severity.WARNING, f"{name} is unknown", figures)
 

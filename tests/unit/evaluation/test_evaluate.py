@@ -11,13 +11,13 @@ from sklearn.metrics import roc_auc_score
 from normscape.calibration import Calibration
 from normscape.data.images import read_mask
 from normscape.data.manifest import read_manifest
-from normscape.detectors.model import InspectionModel
 from normscape.detectors.predict import predict
 from normscape.errors import DataError
 from normscape.evaluation.evaluate import Evaluation, evaluate
 from normscape.evaluation.metrics import METRICS, pixel_metrics
 from normscape.features.extract import ensure_features
 from normscape.features.store import FeatureStore
+from normscape.novelty.inspector import Inspector
 from normscape.params import Params
 from normscape.stages import calibrate, detector, features, manifest, prototypes
 from normscape.stages import evaluate as stage
@@ -78,12 +78,12 @@ def params(tmp_path_factory: pytest.TempPathFactory) -> Params:
     return made
 
 
-def parts(params: Params) -> tuple[InspectionModel, Calibration, FeatureStore, pd.DataFrame]:
+def parts(params: Params) -> tuple[Inspector, Calibration, FeatureStore, pd.DataFrame]:
     rows = read_manifest(params.artifacts / "manifest.parquet")
     rows = rows[rows["split"] == "test"]
     items = [(row.sha256, params.data / row.path) for row in rows.itertuples()]
     return (
-        InspectionModel.load(params.artifacts / "detector"),
+        Inspector.open(params.artifacts / "detector", params.artifacts / "novelty"),
         Calibration.load(params.artifacts / "calibration" / "calibration.json"),
         ensure_features(params, items, progress=False),
         rows,

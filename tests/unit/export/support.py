@@ -9,6 +9,10 @@ from normscape.calibration.calibrator import Calibration, fit_calibration
 from normscape.detectors.dpdiff import DPDiff, DPDiffConfig
 from normscape.detectors.model import InspectionModel
 from normscape.features.transform import TokenTransform
+from normscape.novelty.dlsr import DLSR, DLSRConfig
+from normscape.novelty.inspector import Inspector
+from normscape.novelty.model import LevelHeads, Novelty
+from normscape.novelty.pooling import RegionPooling
 from normscape.params import CalibrateParams, MapParams
 from normscape.prototypes.categories import CategoryHead
 
@@ -29,8 +33,12 @@ def transform(grid: int = 8, neighbourhood: int = 1, dimensions: int = 8) -> Tok
 
 
 def model(
-    sizes: tuple[int, ...] = (5, 9, 3), *, share: float = 1.0, power: float = 0.5
-) -> InspectionModel:
+    sizes: tuple[int, ...] = (5, 9, 3),
+    *,
+    share: float = 1.0,
+    power: float = 0.5,
+    novelty: bool = True,
+) -> Inspector:
     """As many categories as `sizes`, with that many prototypes each."""
     torch.manual_seed(len(sizes))
     tokens = transform()
@@ -47,10 +55,31 @@ def model(
     head = CategoryHead(torch.randn(count, 8), torch.randn(8, 8), torch.rand(count) + 0.5)
     names = [f"part-{number}" for number in range(count)]
     maps = MapParams(size=32, smoothing=1.0)
-    return InspectionModel(
+    plain = InspectionModel(
         tokens, detector, head, categories=names, maps=maps, routed_categories=2,
         route_margin=100.0,
-    ).eval()  # fmt: skip
+    )  # fmt: skip
+    return Inspector(plain, stranger() if novelty else None)
+
+
+def stranger() -> Novelty:
+    """A novelty model of `SHAPES` whose answers are not what it was asked."""
+    pooling = RegionPooling(SHAPES)
+    channels = pooling.channels
+    config = DLSRConfig(
+        channels=channels, width=16, blocks=2, timesteps=10, noise_step=4, sampler_steps=2
+    )
+    dlsr = DLSR(config)
+    for parameter in dlsr.parameters():
+        parameter.data.normal_(std=0.3)
+    dlsr.noise.normal_()
+    dlsr.scale.uniform_(0.5, 2.0)
+    size = sum(channels)
+    heads = [CategoryHead(torch.randn(3, c), torch.randn(c, c), torch.rand(3)) for c in channels]
+    novelty = Novelty(pooling, dlsr, LevelHeads(torch.randn(size), torch.rand(size) + 0.5, heads))
+    novelty.location.normal_()
+    novelty.spread.uniform_(0.5, 2.0)
+    return novelty.eval()
 
 
 def calibration(names: tuple[str, ...], images: int = 12) -> Calibration:

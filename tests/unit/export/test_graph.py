@@ -39,9 +39,9 @@ def test_values_beyond_float16_are_clamped_and_small_ones_kept() -> None:
 
 @pytest.mark.parametrize("count", [1, 3, 16])
 @pytest.mark.parametrize("sizes", [(5, 9, 3), (7, 7), (6,)])
-@pytest.mark.parametrize("power", [0.0, 0.5, 1.0])
-def test_the_graph_says_what_the_model_says(count: int, sizes, power: float) -> None:
-    built = model(sizes, power=power)
+@pytest.mark.parametrize(("power", "novelty"), [(0.0, True), (0.5, False), (1.0, True)])
+def test_the_graph_says_what_the_model_says(count: int, sizes, power: float, novelty: bool) -> None:
+    built = model(sizes, power=power, novelty=novelty)
     maps = level_maps(count)
     expected, found = built(maps), judged(graph_of(built), maps)
     assert torch.equal(found["category"], expected.category)
@@ -50,6 +50,7 @@ def test_the_graph_says_what_the_model_says(count: int, sizes, power: float) -> 
     torch.testing.assert_close(
         found["category_distance"], expected.category_distance, rtol=1e-4, atol=1e-5
     )
+    torch.testing.assert_close(found["strangeness"], expected.strangeness, rtol=1e-3, atol=1e-5)
 
 
 def test_an_image_goes_to_the_better_of_two_close_categories() -> None:

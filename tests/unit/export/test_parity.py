@@ -7,8 +7,8 @@ from normscape.params import ExportParams
 
 LIMITS = ExportParams()
 GOOD = Parity(
-    images=9, categories=2, score=0.001, map=0.01, category_distance=1e-4, p_value=1e-7,
-    other_category=0, other_decision=0,
+    images=9, categories=2, score=0.001, map=0.01, category_distance=1e-4, strangeness=1e-4,
+    p_value=1e-7, other_category=0, other_decision=0,
 )  # fmt: skip
 
 

@@ -37,7 +37,7 @@ def test_every_float32_score_gets_the_calibrations_p_value_and_decision(fitted, 
 
 def test_category_p_values(fitted) -> None:
     tables = CalibrationTables(fitted, NAMES)
-    edges = tables.distances.numpy()
+    edges = tables.familiar.numpy()
     far = np.array([0.0, 1e9], dtype=np.float32)
     distances = np.concatenate([edges, np.nextafter(edges, np.float32(9)), far])
     found = tables.category_p_value(torch.from_numpy(distances)).numpy()

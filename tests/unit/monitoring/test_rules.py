@@ -28,7 +28,8 @@ def moved(name, effect, verdict=Verdict.DRIFT):
 
 def group(source, *, unknown=True):
     images = tuple(f"{number:064x}" for number in range(30))
-    return UnknownGroup("cap", source, 30, 28, 0.001, 0.002, unknown, images, images)
+    nearest = (("nut", 0.8), ("pin", 0.2))
+    return UnknownGroup("cap", source, 30, 28, 0.001, 0.002, unknown, images, images, nearest)
 
 
 def derive(categories=(), groups=(), rising=(), silent=()):
@@ -68,7 +69,7 @@ def test_each_finding_becomes_a_valid_event():
     sentences = [finding.sentence for finding in seen.findings]
     assert "18 of 200 images of bolt were flagged (9.0%), usual are 5.0%" in sentences
     assert "no image of pin for 4 days, since 2026-03-10; usual are 82 a day" in sentences
-    assert len({(finding.kind, finding.subject) for finding in seen.findings}) == 6
+    assert len({(finding.kind, finding.subject) for finding in seen.findings}) == 7
 
 
 @pytest.mark.parametrize("effect", [float("inf"), float("-inf")])
@@ -84,7 +85,7 @@ def test_severity():
     assert severities(derive([moved("nut", 1.2), moved("cap", 1.1)])) == ["warning"] * 2
     three = [moved(name, 1.2) for name in ("nut", "cap", "pin")]
     assert severities(derive(three)) == ["critical"] * 3
-    assert severities(derive(groups=[group(source) for source in Source])) == ["warning"] * 3
+    assert severities(derive(groups=[group(source) for source in Source])) == ["warning"] * 4
     rises = [
         DefectRise("nut", 100, flagged, flagged / 100, expected, 0.001, 0.001)
         for flagged, expected in ((14, 0.05), (16, 0.05))

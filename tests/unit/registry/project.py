@@ -13,7 +13,7 @@ from normscape.calibration.calibrator import fit_calibration
 from normscape.data.manifest import write_manifest
 from normscape.files import write_json
 from normscape.params import CalibrateParams, Params, load_params
-from tests.unit.bundles import write_model
+from tests.unit.bundles import write_model, write_novelty
 
 CATEGORIES = ("bolt", "nut")
 IDENTITY = BackboneIdentity(
@@ -94,9 +94,10 @@ def make_project(root: Path, *, auroc: float = 0.9) -> Params:
     (root / "dvc.lock").write_text(yaml.safe_dump(lock))
     params = load_params(root / "params.yaml")
     write_manifest(params.artifacts / "manifest.parquet", manifest())
-    for stage in ("detector", "features", "calibration", "evaluation"):
+    for stage in ("detector", "novelty", "features", "calibration", "evaluation"):
         (params.artifacts / stage).mkdir()
     write_model(params.artifacts / "detector", CATEGORIES, 5000)
+    write_novelty(params.artifacts / "novelty")
     write_json(params.artifacts / "features" / "backbone.json", IDENTITY.as_dict())
     calibration_folder = params.artifacts / "calibration"
     names = [name for name in CATEGORIES for _ in range(8)]

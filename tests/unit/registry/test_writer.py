@@ -28,7 +28,7 @@ def write(params: Params, target: Path, code: CodeState | None = None) -> Bundle
 
 def test_the_bundle_holds_everything(project: Params, tmp_path: Path) -> None:
     bundle = write(project, tmp_path / "bundle")
-    assert set(bundle.files) == set(REQUIRED)
+    assert set(bundle.files) == {*REQUIRED, "novelty.json", "novelty.safetensors"}
     assert bundle.categories == ("bolt", "nut")
     assert set(bundle.calibration.categories) == {"bolt", "nut"}
     assert len(bundle.reference) == 16

@@ -26,6 +26,7 @@ PARAMS = {
     },
     "features": {"grid": 8, "dimensions": 16, "fit_tokens": 2000},
     "prototypes": {"local_per_category": 16, "local_steps": 2, "global_steps": 2},
+    "novelty": {"steps": 20, "width": 32, "blocks": 1},
     "detector": {"steps": 5, "width": 32, "blocks": 1, "heads": 2, "batch_tokens": 256},
     "maps": {"size": 64, "smoothing": 1.0},
     "calibrate": {"target_fpr": 0.1},

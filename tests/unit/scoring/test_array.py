@@ -12,8 +12,8 @@ from normscape.scoring.result import ImageScore
 def score(map_: np.ndarray) -> ImageScore:
     return ImageScore(
         score=0.1 + 0.2, map=map_.astype(np.float32), declared=None, predicted="brick",
-        category_distance=1.0, category_p_value=0.5, p_value_declared=None, p_value_predicted=0.01,
-        category="bräu", threshold=1 / 3,
+        category_distance=1.0, strangeness=1.0, category_p_value=0.5,
+        p_value_declared=None, p_value_predicted=0.01, category="bräu", threshold=1 / 3,
     )  # fmt: skip
 
 

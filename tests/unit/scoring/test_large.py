@@ -18,7 +18,7 @@ class Judge:
         row, column = np.unravel_index(grey.argmax(), grey.shape)
         return ImageScore(
             score=1.0, map=np.zeros((4, 4), np.float32), declared=declared, predicted="a",
-            category_distance=1.0, category_p_value=0.5, p_value_declared=None,
+            category_distance=1.0, strangeness=1.0, category_p_value=0.5, p_value_declared=None,
             p_value_predicted=0.5, category="a", threshold=0.5, peak=(int(column), int(row)),
         )  # fmt: skip
 

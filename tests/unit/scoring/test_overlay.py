@@ -16,8 +16,8 @@ def scored(peak: float, **changes: object) -> ImageScore:
     grid[16:32, 16:32] = peak
     values: dict[str, object] = {
         "score": peak, "map": grid, "declared": "brick", "predicted": "brick",
-        "category_distance": 1.0, "category_p_value": 0.5, "p_value_declared": 0.1,
-        "p_value_predicted": 0.2, "category": "brick", "threshold": 0.5,
+        "category_distance": 1.0, "strangeness": 1.0, "category_p_value": 0.5,
+        "p_value_declared": 0.1, "p_value_predicted": 0.2, "category": "brick", "threshold": 0.5,
     }  # fmt: skip
     return ImageScore(**(values | changes))  # type: ignore[arg-type]
 

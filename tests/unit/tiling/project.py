@@ -29,6 +29,7 @@ PARAMS = {
     "tiling": {"tile": 512, "overlap": 0.25, "train_tiles": 24},
     "features": {"grid": 16, "dimensions": 32, "fit_tokens": 20000},
     "prototypes": {"local_per_category": 256, "local_steps": 2, "global_steps": 2},
+    "novelty": {"steps": 20, "width": 32, "blocks": 1},
     "detector": {"width": 32, "blocks": 1, "heads": 2},
     "maps": {"size": 64, "smoothing": 1.0},
     "calibrate": {"target_fpr": 0.1},

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from normscape.detectors.model import Prediction
+from normscape.novelty.inspector import Inspection
 from normscape.params import MapParams, TilingParams
 from normscape.tiling.grid import Grid
 from normscape.tiling.tiled import judge_tiles
@@ -28,16 +28,16 @@ class Brightness(nn.Module):
         self.categories = ("bright", "dark")
         self.batches: list[int] = []
 
-    def forward(self, given: Tensor | list[Tensor]) -> Prediction | list[Tensor]:
+    def forward(self, given: Tensor | list[Tensor]) -> Inspection | list[Tensor]:
         if isinstance(given, Tensor):
             self.batches.append(len(given))
             return [given]
         grey = given[0].mean(dim=1)
         mean = grey.mean(dim=(1, 2))
-        return Prediction(mean, grey, (mean < 0.1).long(), mean)
+        return Inspection(mean, grey, (mean < 0.1).long(), mean, mean)
 
 
-def judge(picture: np.ndarray, batch_size: int = 7) -> tuple[Prediction, Brightness]:
+def judge(picture: np.ndarray, batch_size: int = 7) -> tuple[Inspection, Brightness]:
     image, both = Image.fromarray(picture), Brightness()
     grid = Grid.of(image.width, image.height, TILING)
     return judge_tiles(image, grid, both, both, batch_size), both  # type: ignore[arg-type]
