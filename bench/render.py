@@ -140,6 +140,56 @@ def drift(raw: dict[str, Any]) -> list[str]:
     ]  # fmt: skip
 
 
+_SETTINGS = {"scale": "160 drawn categories", "real": "7 real categories"}
+_MEASURES = {
+    "strangeness": "**the default**: all of the next four",
+    "level 0": "category distance, first level", "level 1": "second level",
+    "level 2": "third level", "mfsim": "DLSR, MFsim", "mse": "DLSR, MSE",
+    "category distance": "category distance of the detector's tokens",
+    "pooled category distance": "category distance of all levels, average-pooled",
+    "nearest pooled image": "nearest training image, average-pooled",
+}  # fmt: skip
+
+
+def novelty(raw: dict[str, Any]) -> list[str]:
+    """Every measure by itself, and the decisions over groups."""
+    lines = []
+    for setting, title in _SETTINGS.items():
+        found = raw[setting]["measures"]
+        rows = [
+            [
+                name,
+                *(f"{found[key][column]:.4f}" for column in ("image_auroc", "against_defects")),
+                *(
+                    f"{100 * found[key][column]:.1f}"
+                    for column in ("normals", "found", "worst_found", "defects", "worst_defects")
+                ),
+            ]
+            for key, name in _MEASURES.items()
+        ]
+        head = [
+            f"{title}, strange at 1 %", "AUROC against normals", "against defects", "normals, %",
+            "unknown, %", "worst category", "defects, %", "worst category",
+        ]  # fmt: skip
+        lines += [*table(head, rows), ""]
+    rows = []
+    for setting, title in _SETTINGS.items():
+        figures = raw[setting]
+        alarms = [figures["false_alarms"][share] for share in ("0", "0.5", "1")]
+        groups = [figures["power"], figures["power_among_known"], *alarms]
+        rows.append([title, *(_percent(group) for group in groups)])
+    head = [
+        "groups of 20 called unknown, % [95 %]", "new product", "among 60 known", "known, normal",
+        "half defective", "all defective",
+    ]  # fmt: skip
+    return [*lines, *table(head, rows)]
+
+
+def _percent(found: dict[str, float]) -> str:
+    mean_of, low, high = (100 * found[name] for name in ("mean", "low", "high"))
+    return f"{mean_of:.1f} [{low:.1f}, {high:.1f}]"
+
+
 def _with_spread(values: list[float]) -> str:
     spread = f" ± {stdev(values):.3f}" if len(values) > 1 else ""
     return f"{mean(values):.3f}{spread}"
@@ -151,6 +201,7 @@ def _interval(found: dict[str, float]) -> str:
 
 
 RENDERERS: dict[str, Callable[[dict[str, Any]], list[str]]] = {
-    "ablation": ablation, "drift": drift, "peers": peers, "scale": scale, "speed": speed,
+    "ablation": ablation, "drift": drift, "novelty": novelty, "peers": peers, "scale": scale,
+    "speed": speed,
 }  # fmt: skip
 """By the name of the result file."""

@@ -32,7 +32,7 @@ from normscape.stages.runner import STAGES
 if TYPE_CHECKING:
     from normscape.registry.publish import PublishResult
 
-POOL_STAGES = ("prototypes", "novelty", "detector")
+POOL_STAGES = ("prototypes", "detector")
 """The stages that run on `train.gpu_pool` where one is set."""
 
 
