@@ -17,7 +17,7 @@ from jinja2 import ChoiceLoader, Environment, FileSystemLoader, PackageLoader, S
 from monitoring.histogram import overlay
 from monitoring.rules import describe_drift, describe_unknown
 from normscape.data.images import read_image
-from normscape.drift import Verdict
+from normscape.drift import DriftVerdicts, Verdict
 from normscape.errors import DataError
 from normscape.novelty import Source, UnknownGroup
 
@@ -93,6 +93,14 @@ def render(run: MonitorRun, find_image: FindImage, *, evidently: bool) -> str:
         params=run.params.monitor,
         evidently=evidently,
     )
+
+
+def by_light(drift: DriftVerdicts) -> list[str]:
+    """The categories, the most remarkable verdict first, then the largest shift."""
+    ordered = sorted(
+        drift.categories, key=lambda each: (_ORDER.index(each.verdict), -abs(each.effect or 0.0))
+    )
+    return [each.category for each in ordered]
 
 
 def _categories(run: MonitorRun) -> list[dict[str, Any]]:

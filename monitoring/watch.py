@@ -213,7 +213,7 @@ def _store(params: Params, run: MonitorRun) -> MonitorRun:
     with atomic_folder(run.folder) as folder:
         write_json(folder / VERDICTS_FILE, _verdicts(run))
         evidently = drift_report.write_report(
-            run.reference, run.judged,
+            run.reference, run.judged, order=page.by_light(run.drift),
             page=folder / "evidently.html", workspace=monitor_folder(params) / "workspace",
             day=run.day, version=run.version,
             false_positive_rate=params.monitor.false_alarms_per_year / 365,
