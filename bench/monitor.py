@@ -2,10 +2,10 @@
 
     make bench-monitor     # writes bench/results/monitor.json; about ten minutes on 2 cores
 
-160 categories over 100 days, as a compaction leaves them; the newest day lies in parts as a busy line
-writes them. On it three categories have drifted (their images are there, so that they are kept and
-shown), three have more defects, one stays away and one product is unknown. The run is that of `make
-monitor` without the sending, in a process of its own.
+160 categories over 100 days, as a compaction leaves them; the newest day lies in parts as a busy
+line writes them. On it three categories have drifted (their images are there, so that they are kept
+and shown), three have more defects, one stays away and one product is unknown. The run is that of
+`make monitor` without the sending, in a process of its own.
 """
 
 from __future__ import annotations
@@ -46,6 +46,7 @@ _THRESHOLD = 2.0
 _DRIFTING = ("product_010", "product_060", "product_110")
 _RISING = ("product_020", "product_070", "product_120")
 _ABSENT = "product_030"
+_DAYS_AWAY = 4
 _NEW = 60
 _FOUND = {"drift": 3, "rising": 3, "missing": 1}
 Figures = dict[str, Any]
@@ -77,7 +78,8 @@ def measured(root: Path, rows: int, categories: int = CATEGORIES, days: int = DA
     written = time.perf_counter() - started
     child = subprocess.run(
         [sys.executable, "-m", "bench.monitor_child", str(root / "params.yaml")],
-        cwd=ROOT, capture_output=True, text=True, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"},
+        cwd=ROOT, capture_output=True, text=True, check=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
     answer = yaml.safe_load(child.stdout.splitlines()[-1])
     found = {name: answer["verdicts"].get(name, 0) for name in _FOUND}
@@ -115,12 +117,15 @@ def make_line(root: Path, rows: int, categories: int, days: int) -> Params:
     shutil.copyfile(ROOT / "params.yaml", root / "params.yaml")
     params = load_params(root / "params.yaml")
     registry = open_registry(params)
-    version = registry.register(make_bundle(root / "bundle", _reference(names, rng)), reason="bench")
+    bundle = make_bundle(root / "bundle", _reference(names, rng))
+    version = registry.register(bundle, reason="bench")
     registry.set_alias(PRODUCTION, version, expected=None, reason="bench")
     store, last = score_log(params), datetime.date.fromisoformat(LAST)
     for back in reversed(range(1, days)):
         day = (last - datetime.timedelta(days=back)).isoformat()
-        log.append(store, _rows(day, version, names, rows // days, rng))
+        frame = _rows(day, version, names, rows // days, rng)
+        away = (frame["declared_category"] == _ABSENT) & (back < _DAYS_AWAY)
+        log.append(store, frame[~away])
     newest = _last_day(root, _rows(LAST, version, names, rows // days, rng), rng)
     for start in range(0, len(newest), _PART_ROWS):
         log.append(store, newest.iloc[start : start + _PART_ROWS])

@@ -1,6 +1,6 @@
 """One monitor run in a process of its own, so that its time and its peak memory can be read.
 
-    python -m bench.monitor_child PARAMS     # prints what it took and what was found, as JSON
+python -m bench.monitor_child PARAMS     # prints what it took and what was found, as JSON
 """
 
 from __future__ import annotations

@@ -14,7 +14,6 @@ from bench.memory import peak_mib
 from normscape.params import load_params
 from normscape.scoring.run import score_place
 
-
 if __name__ == "__main__":
     params = load_params(Path(sys.argv[1]))
     for day in sys.argv[2:]:

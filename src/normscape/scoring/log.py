@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
@@ -107,6 +107,11 @@ def days(store: PartStore, *, model_version: str | None = None) -> list[str]:
     return sorted(
         {each.day for each in store.partitions() if model_version in (None, each.model_version)}
     )
+
+
+def versions(store: PartStore, wanted: Collection[str]) -> set[str]:
+    """The model versions that have scored on one of these days."""
+    return {each.model_version for each in store.partitions(set(wanted))}
 
 
 class LogWriter:
