@@ -74,7 +74,7 @@ def findings(
         Finding(
             _light(alert),
             str(alert.severity),
-            alert.sentence[:1].upper() + alert.sentence[1:],
+            _sentence(alert),
             _course(alert, day, quiet_windows),
             _care(alert, now),
             _evidence(alert, judged),
@@ -102,6 +102,13 @@ def precision_rows(judged: Judged) -> list[dict[str, str]]:
     return rows
 
 
+def _sentence(alert: Alert) -> str:
+    if alert.kind is Kind.RETRAIN:
+        names = [*alert.figures["drifted"], *alert.figures["unknown"]]
+        return f"Retraining was requested because of {', '.join(names)}"
+    return alert.sentence[:1].upper() + alert.sentence[1:]
+
+
 def _light(alert: Alert) -> Light:
     if alert.figures.get("verdict") == "stale":
         return Light.YELLOW
@@ -125,7 +132,8 @@ def _course(alert: Alert, day: str, quiet_windows: int) -> str:
 
 def _care(alert: Alert, now: datetime.datetime) -> str:
     if not alert.open:
-        last = next((line for line in reversed(alert.history) if line["event"] == "resolved"), {})
+        ends = [line for line in alert.history if line["event"] == "resolved"]
+        last = ends[-1] if ends else {}
         by = f" by {last['by']}" if "by" in last else ""
         return f"settled{by}: {last.get('why', '')}"
     mark = alert.snoozed

@@ -26,7 +26,7 @@ from monitoring.sparkline import sparkline
 from normscape.drift import CategoryDrift, Verdict
 
 if TYPE_CHECKING:
-    from monitoring.watch import MonitorRun
+    from monitoring.monitor_run import MonitorRun
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _FEW = 12
@@ -151,10 +151,8 @@ def _mix(run: MonitorRun) -> list[tuple[str, float, float]]:
     last = datetime.date.fromisoformat(run.day)
     first = (last - datetime.timedelta(days=_USUAL_DAYS)).isoformat()
     before = trend[(trend["day"] < run.day) & (trend["day"] >= first)]
-    counts = [
-        rows.groupby("category")["images"].sum()
-        for rows in (trend[trend["day"] == run.day], before)
-    ]
+    sides = (trend[trend["day"] == run.day], before)
+    counts = [rows.groupby("category")["images"].sum() for rows in sides]
     if not all(each.sum() for each in counts):
         return []
     today, usual = (each / each.sum() for each in counts)

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import datetime
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
-
-import pandas as pd
 
 from monitoring import drift_report, page, rules
 from monitoring.findings import Judged
 from monitoring.last_run import VERDICTS_FILE, monitor_folder, note_run
 from monitoring.lights import by_light
+from monitoring.monitor_run import MonitorRun
 from normscape.alerts import Alert, AlertStore, Outcome, observe
 from normscape.drift import (
-    DriftVerdicts,
     Reference,
     Window,
     assign,
@@ -26,7 +24,7 @@ from normscape.drift import (
 from normscape.drift.window import window_days
 from normscape.errors import NormscapeError, UsageError
 from normscape.files import atomic_folder, exclusive_lock, write_json
-from normscape.novelty import UnknownVerdict, find_unknown, strange_level
+from normscape.novelty import find_unknown, strange_level
 from normscape.params import Params
 from normscape.registry.bundle import Bundle
 from normscape.registry.contract import PRODUCTION
@@ -40,64 +38,6 @@ from normscape.scoring.inbox import Inbox
 from normscape.scoring.paths import score_log
 
 _LOCK_WAIT_SECONDS = 600.0
-
-
-@dataclass(frozen=True)
-class MonitorRun:
-    """What one run of the monitor found.
-
-    Attributes:
-        day: The last day of the window.
-        days: All its days.
-        version: The model version in production.
-        runtime: Of the scores and the reference.
-        precision: Of the scores and the reference.
-        params: The project.
-        window: The rows of the score log that were judged.
-        judged: The rows that belong to a known category; column `category` says to which.
-        reference: The model's reference.
-        thresholds: Of the decision, per category.
-        drift: The verdicts per category.
-        unknown: The verdicts on unknown products.
-        alerts: Those of its findings; last a request for retraining that was made for this day.
-        standing: Those, and all others that are open.
-        judged_alerts: What people have said of alerts, see `precision`.
-        earlier: Other days with a report, the newest first.
-        notes: What a person should know beside the verdicts.
-    """
-
-    day: str
-    days: tuple[str, ...]
-    version: str
-    runtime: str
-    precision: str
-    params: Params
-    window: pd.DataFrame
-    judged: pd.DataFrame
-    reference: pd.DataFrame
-    thresholds: dict[str, float]
-    drift: DriftVerdicts
-    unknown: UnknownVerdict
-    alerts: tuple[Alert, ...]
-    notes: tuple[str, ...]
-    standing: tuple[Alert, ...] = ()
-    judged_alerts: Judged = field(default_factory=dict)
-    earlier: tuple[str, ...] = ()
-
-    @property
-    def folder(self) -> Path:
-        """Where verdicts.json, report.html and evidently.html lie."""
-        return monitor_folder(self.params) / self.day
-
-    @property
-    def images(self) -> int:
-        """Judged images, unknown products included."""
-        return len(self.window)
-
-    @property
-    def reference_images(self) -> int:
-        """Images of the reference."""
-        return len(self.reference)
 
 
 def watch(params: Params, day: str | None = None) -> MonitorRun:

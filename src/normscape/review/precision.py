@@ -166,7 +166,8 @@ def _shows(alert: Alert, record: Record) -> bool:
     if alert.kind is Kind.DEFECTS:
         return not normal
     named: bool = alert.figures["source"] == "name"
-    return named == (record.category == alert.figures["name"])
+    same: bool = record.category == alert.figures["name"]
+    return named == same
 
 
 def _texts(figures: Mapping[str, object], name: str) -> list[str]:
