@@ -10,16 +10,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from bench.memory import peak_mib
 from normscape.params import load_params
 from normscape.scoring.run import score_place
-
-
-def peak_mib() -> float:
-    """The most that this process had resident, in MiB."""
-    # Not getrusage: its peak begins with that of the process that started this one.
-    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-    return int(next(line for line in lines if line.startswith("VmHWM:")).split()[1]) / 2**10
-
 
 if __name__ == "__main__":
     params = load_params(Path(sys.argv[1]))

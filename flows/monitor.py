@@ -22,7 +22,7 @@ from normscape.errors import NormscapeError
 from normscape.params import Params, load_params
 
 if TYPE_CHECKING:
-    from monitoring.watch import MonitorRun
+    from monitoring.monitor_run import MonitorRun
 
 
 @task(cache_policy=NO_CACHE)

@@ -30,7 +30,7 @@ from normscape.errors import NormscapeError
 from normscape.params import Params, load_params
 
 if TYPE_CHECKING:
-    from monitoring.watch import MonitorRun
+    from monitoring.monitor_run import MonitorRun
     from normscape.registry.publish import PublishResult
 
 NEW_PRODUCT = "grass"

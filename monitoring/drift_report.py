@@ -4,6 +4,9 @@ It shows; it does not decide: it knows neither defects in the window nor the har
 between two days, so it may name a category that `normscape.drift.decide` rightly calls quiet. Its
 default, the normed Wasserstein distance against a fixed threshold, would do so on any small window;
 hence Kolmogorov-Smirnov p-values, shared out over all comparisons.
+
+Evidently draws every metric of every category: 160 of them take minutes. So `DETAILED` categories
+are shown one by one, those with a finding first, and all together in the unit of their reference.
 """
 
 from __future__ import annotations
@@ -11,9 +14,11 @@ from __future__ import annotations
 import datetime
 import os
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from normscape.files import atomic_path
@@ -22,14 +27,20 @@ PROJECT = "Normscape"
 MAX_ROWS = 5000
 """Rows a category: what a page can show and a workspace can hold."""
 
+DETAILED = 8
+"""Categories that are shown one by one."""
+
+_TOGETHER_ROWS = 20_000
 _STATISTICS = ("mean_intensity", "std_intensity", "sharpness")
 _COLUMNS = ("score", *_STATISTICS)
+_TOGETHER = "score in units of the reference"
 
 
 def write_report(
     reference: pd.DataFrame,
     window: pd.DataFrame,
     *,
+    order: Sequence[str],
     page: Path,
     workspace: Path,
     day: str,
@@ -43,6 +54,7 @@ def write_report(
     Args:
         reference: Columns `category`, `score` and the image statistics.
         window: The same.
+        order: The categories, the most remarkable first; the first `DETAILED` are shown one by one.
         page: The HTML file to write.
         workspace: Evidently's workspace folder; made when missing.
         day: The last day of the window.
@@ -54,13 +66,19 @@ def write_report(
     """
     os.environ["DO_NOT_TRACK"] = "1"
     base, seen = _prepare(reference), _prepare(window)
-    both = sorted(set(base["category"]) & set(seen["category"]))
+    there = set(base["category"]) & set(seen["category"])
+    both = [name for name in order if name in there]
     if not both:
         return False
-    sides = (base[base["category"].isin(both)], seen[seen["category"].isin(both)])
+    unit = base.groupby("category")["score"].agg(["median", "std"])
+    sides = tuple(
+        _sampled(_in_units(rows[rows["category"].isin(there)], unit), both[:DETAILED])
+        for rows in (base, seen)
+    )
+    comparisons = len(both[:DETAILED]) * len(_COLUMNS) + 1
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        run = _run(*sides, day, version, false_positive_rate / (len(both) * len(_COLUMNS)))
+        run = _run(sides, both[:DETAILED], day, version, false_positive_rate / comparisons)
         with atomic_path(page) as temporary:
             run.save_html(str(temporary))
         _keep(run, workspace, day, version)
@@ -68,23 +86,30 @@ def write_report(
 
 
 def _run(
-    reference: pd.DataFrame, window: pd.DataFrame, day: str, version: str, threshold: float
+    sides: tuple[pd.DataFrame, ...], detailed: list[str], day: str, version: str, threshold: float
 ) -> Any:
     from evidently import DataDefinition, Dataset, Report
     from evidently.metrics import QuantileValue, RowCount, ValueDrift
-    from evidently.metrics.group_by import GroupBy
+    from evidently.metrics.group_by import GroupByMetric
 
-    definition = DataDefinition(numerical_columns=list(_COLUMNS), categorical_columns=["category"])
-    current, base = (
-        Dataset.from_pandas(rows.reset_index(drop=True), data_definition=definition)
-        for rows in (window, reference)
+    definition = DataDefinition(
+        numerical_columns=[*_COLUMNS, _TOGETHER], categorical_columns=["category"]
     )
+    base, current = (
+        Dataset.from_pandas(rows.reset_index(drop=True), data_definition=definition)
+        for rows in sides
+    )
+    each = [
+        RowCount(),
+        *(ValueDrift(column=name, method="ks", threshold=threshold) for name in _COLUMNS),
+        *(QuantileValue(column="score", quantile=q) for q in (0.5, 0.95)),
+    ]
     metrics = [
         RowCount(),
-        GroupBy(RowCount(), "category"),
-        *(GroupBy(ValueDrift(column=name, method="ks", threshold=threshold), "category")
-          for name in _COLUMNS),
-        *(GroupBy(QuantileValue(column="score", quantile=q), "category") for q in (0.5, 0.95)),
+        ValueDrift(column=_TOGETHER, method="ks", threshold=threshold),
+        *(QuantileValue(column=_TOGETHER, quantile=q) for q in (0.5, 0.95)),
+        *(GroupByMetric(metric=metric, column_name="category", label=name)
+          for metric in each for name in detailed),
     ]  # fmt: skip
     report = Report(metrics, tags=[day, version])
     timestamp = datetime.datetime.combine(
@@ -108,10 +133,25 @@ def _keep(run: Any, workspace: Path, day: str, version: str) -> None:
 
 
 def _prepare(frame: pd.DataFrame) -> pd.DataFrame:
-    rows = frame[["category", *_COLUMNS]].dropna()
-    numbers = rows.astype(dict.fromkeys(_COLUMNS, "float64"))
-    kept = [
-        group.sample(min(len(group), MAX_ROWS), random_state=0).sort_index()
-        for _, group in numbers.groupby("category")
-    ]
-    return pd.concat(kept) if kept else numbers
+    numbers = frame[["category", *_COLUMNS]].dropna().astype(dict.fromkeys(_COLUMNS, "float64"))
+    return _at_most(numbers, MAX_ROWS)
+
+
+def _at_most(rows: pd.DataFrame, count: int) -> pd.DataFrame:
+    """At most so many rows of each category, the same ones every time."""
+    mixed = rows.sample(frac=1, random_state=0)
+    return mixed[mixed.groupby("category").cumcount() < count].sort_index()
+
+
+def _in_units(rows: pd.DataFrame, unit: pd.DataFrame) -> pd.DataFrame:
+    own = unit.loc[rows["category"]].to_numpy()
+    with np.errstate(divide="ignore", invalid="ignore"):
+        away = (rows["score"].to_numpy() - own[:, 0]) / own[:, 1]
+    return rows.assign(**{_TOGETHER: np.where(np.isfinite(away), away, np.nan)})
+
+
+def _sampled(rows: pd.DataFrame, detailed: Sequence[str]) -> pd.DataFrame:
+    """All rows of some categories, and as many of the others as a page can hold."""
+    shown = rows["category"].isin(detailed)
+    rest = rows[~shown]
+    return pd.concat([rows[shown], rest.sample(min(len(rest), _TOGETHER_ROWS), random_state=0)])

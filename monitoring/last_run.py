@@ -12,7 +12,7 @@ from normscape.files import read_json, write_json
 from normscape.params import Params
 
 if TYPE_CHECKING:
-    from monitoring.watch import MonitorRun
+    from monitoring.monitor_run import MonitorRun
 
 VERDICTS_FILE = "verdicts.json"
 _LAST_RUN_FILE = "last_run.json"

@@ -24,6 +24,7 @@ from normscape.drift import Verdict
 from normscape.errors import NormscapeError
 from normscape.files import unwritable
 from normscape.params import Params, load_params
+from normscape.review.precision import NOTHING, precision
 
 _STATUSES = ("open", "acknowledged", "snoozed")
 
@@ -36,7 +37,7 @@ class MonitorCollector(Collector):
 
     def collect(self) -> Iterable[Metric]:
         """All metrics; those of what cannot be read are missing, and `readable` says so."""
-        readable = True
+        readable, run = True, None
         try:
             run = read_last_run(self._params)
             found = [] if run is None else list(_run_metrics(run))
@@ -44,6 +45,7 @@ class MonitorCollector(Collector):
             readable, found = False, []
         yield from found
         yield from _alert_metrics(self._params)
+        yield from _precision_metrics(self._params, run.day if readable and run else None)
         yield _gauge("monitor_readable", "1 if the newest run's files are sound.", readable)
 
 
@@ -123,6 +125,27 @@ def _alert_metrics(params: Params) -> Iterator[Metric]:
         unsent.add_metric([name], waiting[name])
     yield unsent
     yield _gauge("alerts_damaged", "Files of alerts that cannot be read.", len(contents.damaged))
+
+
+def _precision_metrics(params: Params, day: str | None) -> Iterator[Metric]:
+    """What people have said of the alerts of the 90 days up to the newest run's day."""
+    judged = _family(
+        "alerts_judged", "Alerts of the last 90 days that a person judged.", ["kind", "truth"]
+    )
+    share = _family(
+        "alert_precision", "Share of the judged alerts that were real; missing where none was.",
+        ["kind"],
+    )  # fmt: skip
+    found = precision(AlertStore.of(params).read().alerts, (), day) if day else {}
+    for kind in Kind:
+        if kind is Kind.RETRAIN:
+            continue
+        alerts = found.get((kind, None), NOTHING).alerts
+        judged.add_metric([kind.value, "real"], alerts.real)
+        judged.add_metric([kind.value, "false_alarm"], alerts.judged - alerts.real)
+        if alerts.estimate is not None:
+            share.add_metric([kind.value], alerts.estimate)
+    yield from (judged, share)
 
 
 def _days_between(first: str, last: str) -> int:

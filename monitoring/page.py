@@ -1,64 +1,41 @@
-"""The page of one monitor run: lights, shifts, histograms and the images to look at; offline."""
+"""The page of one monitor run: lights, findings, courses, and the images to look at; offline."""
 
 from __future__ import annotations
 
-import base64
-import io
+import datetime
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from jinja2 import ChoiceLoader, Environment, FileSystemLoader, PackageLoader, StrictUndefined
 
+from monitoring.findings import findings, precision_rows
+from monitoring.galleries import (
+    FindImage,
+    category_gallery,
+    flagged_gallery,
+    title,
+    unknown_gallery,
+)
 from monitoring.histogram import overlay
-from monitoring.rules import describe_drift, describe_unknown
-from normscape.data.images import read_image
-from normscape.drift import Verdict
-from normscape.errors import DataError
-from normscape.novelty import Source, UnknownGroup
+from monitoring.lights import LIGHTS, REMARKABLE, WORDS, Light, by_light
+from monitoring.rules import describe_drift, describe_rise, describe_silence, describe_unknown
+from monitoring.sparkline import sparkline
+from normscape.drift import CategoryDrift, Verdict
 
 if TYPE_CHECKING:
-    from monitoring.watch import MonitorRun
+    from monitoring.monitor_run import MonitorRun
 
 _TEMPLATES = Path(__file__).parent / "templates"
-_WORDS = {
-    Verdict.DRIFT: "drift",
-    Verdict.RISING: "more defects",
-    Verdict.MISSING: "stays away",
-    Verdict.STALE: "stale reference",
-    Verdict.QUIET: "quiet",
-    Verdict.TOO_FEW: "too few images",
-    Verdict.SILENT: "no images",
-}
-_ORDER = tuple(_WORDS)
-_PICTURES = 12
-_THUMBNAIL = 200
+_FEW = 12
+"""So many categories are shown in full; of more, the rest waits behind a click."""
 
-FindImage = Callable[[str, str], Path | None]
-"""From the sha256 and the logged path of an image to a file that shows it, or None."""
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A thumbnail."""
-
-    source: str
-    name: str
-    caption: str
-
-
-@dataclass(frozen=True)
-class Gallery:
-    """Thumbnails of one finding; `hidden` counts those that are not shown."""
-
-    title: str
-    text: str
-    pictures: tuple[Picture, ...]
-    hidden: int
+_USUAL_DAYS = 28
+_LINKS = 14
+_NOTHING = pd.DataFrame({"score": [], "flagged": []})
+_NONE = "–"  # noqa: RUF001
 
 
 def render(run: MonitorRun, find_image: FindImage, *, evidently: bool) -> str:
@@ -75,105 +52,113 @@ def render(run: MonitorRun, find_image: FindImage, *, evidently: bool) -> str:
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
     )  # fmt: skip
-    environment.filters.update(shift=_shift, probability=_probability)
-    counts = Counter(each.verdict for each in run.drift.categories)
-    findings = [describe_drift(each) for each in run.drift.drifted]
-    findings += [describe_unknown(group) for group in run.unknown.unknown]
-    galleries = list(_galleries(run, find_image))
+    environment.filters.update(shift=_shift, probability=_probability, share=_share)
+    rows = _rows(run)
+    remarkable = [row for row in rows if row["light"] in REMARKABLE]
+    for row in remarkable[:_FEW]:
+        row["gallery"] = category_gallery(row["verdict"], row["rows"], find_image)
+    unknown = [
+        {
+            "title": title(group),
+            "text": describe_unknown(group),
+            "gallery": unknown_gallery(group, run.day, run.window, find_image),
+        }
+        for group in run.unknown.unknown
+    ]
+    flagged = _flagged(run, remarkable[:_FEW], find_image)
+    shown = bool(unknown or remarkable or flagged)
     return environment.get_template("page.html.j2").render(
         run=run,
-        lights=[(verdict, _WORDS[verdict], counts[verdict]) for verdict in _ORDER],
-        words=_WORDS,
-        unknown=run.unknown.unknown,
-        findings=findings,
-        notes=run.notes,
-        categories=_categories(run),
-        galleries=galleries,
-        credits=_credits(run) if galleries else [],
+        cards=_cards(run),
+        findings=findings(
+            run.standing, run.day, run.judged_alerts, run.params.alerts.quiet_windows,
+            datetime.datetime.now(datetime.UTC),
+        ),
+        precision=precision_rows(run.judged_alerts),
+        rows=rows,
+        remarkable=remarkable[:_FEW],
+        others=remarkable[_FEW:],
+        few=len(rows) <= _FEW,
+        unknown=unknown,
+        flagged=flagged,
+        mix=_mix(run),
+        earlier=run.earlier[:_LINKS],
+        credits=_credits(run) if shown else [],
         params=run.params.monitor,
         evidently=evidently,
-    )
+    )  # fmt: skip
 
 
-def _categories(run: MonitorRun) -> list[dict[str, Any]]:
-    rows = []
-    for verdict in run.drift.categories:
-        seen = run.judged[run.judged["category"] == verdict.category]
-        known = run.reference[run.reference["category"] == verdict.category]
-        rows.append(
+def _cards(run: MonitorRun) -> list[tuple[str, int, str]]:
+    """Light, number and words."""
+    counts = Counter(each.verdict for each in run.drift.categories)
+    cards = [(str(LIGHTS[verdict]), counts[verdict], words) for verdict, words in WORDS.items()]
+    place = 1 + list(WORDS).index(Verdict.MISSING)
+    cards.insert(place, (str(Light.ORANGE), len(run.unknown.unknown), "unknown products"))
+    return cards
+
+
+def _rows(run: MonitorRun) -> list[dict[str, Any]]:
+    """Everything that is shown of each category, in the order of the page."""
+    seen = dict(iter(run.judged.groupby("category")))
+    known = dict(iter(run.reference.groupby("category")))
+    trend = dict(iter(run.drift.trend.groupby("category"))) if len(run.drift.trend) else {}
+    effect = run.params.monitor.min_effect
+    sentences = {each.category: describe_rise(each) for each in run.drift.rising}
+    sentences |= {each.category: describe_silence(each) for each in run.drift.silent_alerts}
+    found = []
+    for each in by_light(run.drift):
+        own = seen.get(each.category, _NOTHING)
+        found.append(
             {
-                **verdict.as_dict(),
-                "flagged": int(seen["flagged"].sum()),
+                **each.as_dict(),
+                "verdict": each.verdict,
+                "light": LIGHTS[each.verdict],
+                "words": WORDS[each.verdict],
+                "sentence": _sentence(each, sentences),
+                "flagged": int(own["flagged"].astype(bool).sum()),
+                "rows": own,
+                "gallery": None,
                 "histogram": overlay(
-                    known["score"], seen["score"], run.thresholds.get(verdict.category)
+                    known[each.category]["score"], own["score"], run.thresholds.get(each.category)
                 ),
+                "trend": sparkline(trend[each.category], run.day, min_effect=effect)
+                if each.category in trend
+                else "",
             }
         )
-    return sorted(rows, key=lambda row: (_ORDER.index(row["verdict"]), row["category"]))
+    return found
 
 
-def _galleries(run: MonitorRun, find_image: FindImage) -> Iterable[Gallery]:
-    for group in run.unknown.unknown:
-        rows = run.window[run.window["sha256"].isin(group.hashes)].sort_values("category_p_value")
-        text = f"{describe_unknown(group)}. Nearest known categories: {group.looks_like}."
-        if (command := group.command(run.day)) is not None:
-            text += f" To add them once you have looked at them: {command}"
-        yield _gallery(_title(group), text, rows, find_image)
-    for verdict in run.drift.drifted:
-        rows = run.judged[run.judged["category"] == verdict.category]
-        middle = rows.assign(away=(rows["score"] - rows["score"].median()).abs())
-        yield _gallery(
-            f"Drifted: {verdict.category}",
-            "Images from the middle of the window's scores: the drift concerns them all.",
-            middle.sort_values("away"),
-            find_image,
-        )
-    quiet = {each.category for each in run.drift.categories} - {
-        each.category for each in run.drift.drifted
-    }
-    flagged = run.judged[run.judged["flagged"].astype(bool) & run.judged["category"].isin(quiet)]
-    if len(flagged):
-        yield _gallery(
-            "Flagged in the other categories",
-            "Images above the threshold of their category, the clearest first.",
-            flagged.assign(over=flagged["score"] / flagged["threshold"]).sort_values(
-                "over", ascending=False
-            ),
-            find_image,
-        )
+def _sentence(found: CategoryDrift, others: dict[str, str]) -> str:
+    if found.verdict in (Verdict.DRIFT, Verdict.STALE):
+        return describe_drift(found)
+    return others.get(found.category, "")
 
 
-def _title(group: UnknownGroup) -> str:
-    if group.source is Source.NAME:
-        return f"Unknown product: {group.name}"
-    if group.source is Source.SWAPPED:
-        return f"Wrong category declared: {group.name}"
-    return "Suspected new product"
+def _flagged(run: MonitorRun, shown: list[dict[str, Any]], find_image: FindImage) -> Any:
+    """A gallery of the flagged images that stand behind none of the categories above; or None."""
+    above = {row["category"] for row in shown if row["gallery"] is not None}
+    rows = run.judged[run.judged["flagged"].astype(bool) & ~run.judged["category"].isin(above)]
+    return flagged_gallery(rows, find_image) if len(rows) else None
 
 
-def _gallery(title: str, text: str, rows: pd.DataFrame, find_image: FindImage) -> Gallery:
-    pictures: list[Picture] = []
-    for row in rows.itertuples():
-        if len(pictures) == _PICTURES:
-            break
-        path = find_image(str(row.sha256), str(row.path))
-        source = None if path is None else _thumbnail(path)
-        if source is not None:
-            declared = row.declared_category if isinstance(row.declared_category, str) else None
-            caption = f"{declared or 'like ' + str(row.predicted_category)}, {row.score:.3g}"
-            pictures.append(Picture(source, str(row.path), caption))
-    return Gallery(title, text, tuple(pictures), len(rows) - len(pictures))
-
-
-def _thumbnail(path: Path) -> str | None:
-    try:
-        image = read_image(path)
-    except DataError:
-        return None  # moved or replaced since it was scored: the page does without
-    image.thumbnail((_THUMBNAIL, _THUMBNAIL))
-    content = io.BytesIO()
-    image.save(content, "JPEG", quality=82)
-    return "data:image/jpeg;base64," + base64.b64encode(content.getvalue()).decode()
+def _mix(run: MonitorRun) -> list[tuple[str, float, float]]:
+    """Category, its share of the day's images and its usual share; the largest changes first."""
+    trend = run.drift.trend
+    if not len(trend):
+        return []
+    last = datetime.date.fromisoformat(run.day)
+    first = (last - datetime.timedelta(days=_USUAL_DAYS)).isoformat()
+    before = trend[(trend["day"] < run.day) & (trend["day"] >= first)]
+    sides = (trend[trend["day"] == run.day], before)
+    counts = [rows.groupby("category")["images"].sum() for rows in sides]
+    if not all(each.sum() for each in counts):
+        return []
+    today, usual = (each / each.sum() for each in counts)
+    names = sorted(set(today.index) | set(usual.index))
+    table = [(str(name), float(today.get(name, 0)), float(usual.get(name, 0))) for name in names]
+    return sorted(table, key=lambda row: -abs(row[1] - row[2]))
 
 
 def _credits(run: MonitorRun) -> list[str]:
@@ -184,12 +169,18 @@ def _credits(run: MonitorRun) -> list[str]:
 
 
 def _shift(value: float | None) -> str:
-    if value is None:
-        return "–"  # noqa: RUF001
+    if value is None or math.isnan(value):
+        return _NONE
     return f"{math.copysign(min(abs(value), 99.9), value):+.1f}"
 
 
 def _probability(value: float | None) -> str:
-    if value is None:
-        return "–"  # noqa: RUF001
+    if value is None or math.isnan(value):
+        return _NONE
     return "< 0.0001" if value < 1e-4 else f"{value:.4f}"
+
+
+def _share(value: float | None) -> str:
+    if value is None or math.isnan(value):
+        return _NONE
+    return f"{value:.1%}"

@@ -56,8 +56,8 @@ def describe_drift(found: CategoryDrift) -> str:
 def describe_rise(found: DefectRise) -> str:
     """One sentence about a category whose defect rate rose."""
     return (
-        f"{found.flagged} of {found.images} images of {found.category} were flagged "
-        f"({found.rate:.1%}), usual are {found.expected:.1%}"
+        f"{found.rate:.1%} of the images of {found.category} lie far above the others, usual are "
+        f"{found.expected:.1%}; {found.flagged} of {found.images} were flagged today"
     )
 
 

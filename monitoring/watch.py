@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import datetime
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from monitoring import drift_report, page, rules
+from monitoring.findings import Judged
 from monitoring.last_run import VERDICTS_FILE, monitor_folder, note_run
+from monitoring.lights import by_light
+from monitoring.monitor_run import MonitorRun
 from normscape.alerts import Alert, AlertStore, Outcome, observe
 from normscape.drift import (
-    DriftVerdicts,
-    History,
     Reference,
     Window,
     assign,
@@ -23,76 +22,22 @@ from normscape.drift import (
     select_window,
 )
 from normscape.drift.window import window_days
-from normscape.errors import UsageError
+from normscape.errors import NormscapeError, UsageError
 from normscape.files import atomic_folder, exclusive_lock, write_json
-from normscape.novelty import UnknownVerdict, find_unknown, strange_level
+from normscape.novelty import find_unknown, strange_level
 from normscape.params import Params
 from normscape.registry.bundle import Bundle
 from normscape.registry.contract import PRODUCTION
 from normscape.registry.store import open_registry
 from normscape.review.inbox import keep_drifted
+from normscape.review.precision import precision
 from normscape.scoring import log
 from normscape.scoring.handover import require_window
+from normscape.scoring.history import read_history
 from normscape.scoring.inbox import Inbox
 from normscape.scoring.paths import score_log
 
 _LOCK_WAIT_SECONDS = 600.0
-_HISTORY_COLUMNS = (
-    "sha256", "declared_category", "predicted_category", "category_p_value", "score", "flagged",
-    "error", "runtime", "precision", "mean_intensity", "std_intensity", "sharpness",
-)  # fmt: skip
-
-
-@dataclass(frozen=True)
-class MonitorRun:
-    """What one run of the monitor found.
-
-    Attributes:
-        day: The last day of the window.
-        days: All its days.
-        version: The model version in production.
-        runtime: Of the scores and the reference.
-        precision: Of the scores and the reference.
-        params: The project.
-        window: The rows of the score log that were judged.
-        judged: The rows that belong to a known category; column `category` says to which.
-        reference: The model's reference.
-        thresholds: Of the decision, per category.
-        drift: The verdicts per category.
-        unknown: The verdicts on unknown products.
-        alerts: Those of its findings; last a request for retraining that was made for this day.
-        notes: What a person should know beside the verdicts.
-    """
-
-    day: str
-    days: tuple[str, ...]
-    version: str
-    runtime: str
-    precision: str
-    params: Params
-    window: pd.DataFrame
-    judged: pd.DataFrame
-    reference: pd.DataFrame
-    thresholds: dict[str, float]
-    drift: DriftVerdicts
-    unknown: UnknownVerdict
-    alerts: tuple[Alert, ...]
-    notes: tuple[str, ...]
-
-    @property
-    def folder(self) -> Path:
-        """Where verdicts.json, report.html and evidently.html lie."""
-        return monitor_folder(self.params) / self.day
-
-    @property
-    def images(self) -> int:
-        """Judged images, unknown products included."""
-        return len(self.window)
-
-    @property
-    def reference_images(self) -> int:
-        """Images of the reference."""
-        return len(self.reference)
 
 
 def watch(params: Params, day: str | None = None) -> MonitorRun:
@@ -142,8 +87,12 @@ def _judge(params: Params, version: str, bundle: Bundle, days: tuple[str, ...]) 
     frame = window.frame
     level, _ = strange_level(alpha, len(calibration.distances))
     judged = frame.assign(category=assign(frame, known, level)).dropna(subset=["category"])
-    history = _history(params, version, bundle, days[-1])
-    drift = decide(Reference.of(bundle.reference), history, params.monitor)
+    reference = Reference.of(bundle.reference)
+    logged = log.days(score_log(params), model_version=version)
+    first = window_days(days[-1], params.monitor.history_days)[0]
+    past = [days[-1], *(day for day in logged if first <= day <= days[-1])]
+    history = read_history(params, past, version, bundle, reference)
+    drift = decide(reference, history, params.monitor)
     unknown = find_unknown(
         frame, known, params.monitor,
         reference_images=len(calibration.distances), alpha=alpha,
@@ -167,25 +116,14 @@ def _judge(params: Params, version: str, bundle: Bundle, days: tuple[str, ...]) 
     )
 
 
-def _history(params: Params, version: str, bundle: Bundle, last: str) -> History:
-    """The days of the version up to the judged one; one day of the log is in memory at a time."""
-    calibration, store = bundle.calibration, score_log(params)
-    level, _ = strange_level(params.score.category_alpha, len(calibration.distances))
-    history = History(Reference.of(bundle.reference), params.monitor.min_images)
-    first = window_days(last, params.monitor.history_days)[0]
-    logged = set(log.days(store, model_version=version))
-    for day in sorted({*logged, last}):
-        if first <= day <= last:
-            rows = log.read(store, days=day, model_version=version, columns=_HISTORY_COLUMNS)
-            frame = select_window(
-                rows, (day,), runtime=calibration.runtime, precision=calibration.precision
-            ).frame
-            history.add(day, frame.assign(category=assign(frame, bundle.categories, level)))
-    return history
-
-
 def _notes(params: Params, window: Window, version: str) -> list[str]:
     notes = []
+    beside = log.versions(score_log(params), window.days) - {version}
+    if beside and len(window.frame):
+        notes.append(
+            f"{' and '.join(sorted(beside))} scored in this window, too; only what {version} "
+            "scored is judged, since each version has a reference of its own"
+        )
     if not len(window.frame):
         others = log.days(score_log(params))
         scored = f"; other versions scored until {others[-1]}" if others else ""
@@ -202,18 +140,28 @@ def _notes(params: Params, window: Window, version: str) -> list[str]:
 
 def _store(params: Params, run: MonitorRun) -> MonitorRun:
     now = datetime.datetime.now(datetime.UTC)
-    outcome, damaged = _observe(params, run, now)
+    outcome, stored, damaged = _observe(params, run, now)
     notes = [*damaged, *_keep_for_review(params, run)]
+    judged, unread = _judged_alerts(params, stored, run.day)
+    notes += unread
     if outcome.held_back:
         notes.append(
             "no retraining requested: the same findings led to a request not long ago "
             f"(monitor.cooldown_hours: {params.monitor.cooldown_hours:g}, doubled with each)"
         )
-    run = replace(run, alerts=outcome.current, notes=(*run.notes, *notes))
+    current = {alert.id for alert in outcome.current}
+    run = replace(
+        run,
+        alerts=outcome.current,
+        standing=tuple(alert for alert in stored if alert.open or alert.id in current),
+        judged_alerts=judged,
+        earlier=_earlier(params, run.day),
+        notes=(*run.notes, *notes),
+    )
     with atomic_folder(run.folder) as folder:
         write_json(folder / VERDICTS_FILE, _verdicts(run))
         evidently = drift_report.write_report(
-            run.reference, run.judged,
+            run.reference, run.judged, order=[each.category for each in by_light(run.drift)],
             page=folder / "evidently.html", workspace=monitor_folder(params) / "workspace",
             day=run.day, version=run.version,
             false_positive_rate=params.monitor.false_alarms_per_year / 365,
@@ -226,14 +174,34 @@ def _store(params: Params, run: MonitorRun) -> MonitorRun:
 
 def _observe(
     params: Params, run: MonitorRun, now: datetime.datetime
-) -> tuple[Outcome, tuple[str, ...]]:
-    """Store what the window has done to the alerts; damaged ones are named and left alone."""
+) -> tuple[Outcome, tuple[Alert, ...], tuple[str, ...]]:
+    """Store what the window has done to the alerts; damaged ones are named and left alone.
+
+    Returns:
+        What it has done, all sound alerts afterwards, and a sentence about each damaged one.
+    """
     seen = rules.derive(run.day, run.version, run.drift, run.unknown, params.alerts)
     store = AlertStore.of(params)
     with store.changing() as contents:
         outcome = observe(contents.alerts, seen, params.alerts, params.monitor, now)
         store.save(outcome.changed)
-    return outcome, contents.damaged
+    stored = {alert.id: alert for alert in (*contents.alerts, *outcome.changed)}
+    return outcome, tuple(stored.values()), contents.damaged
+
+
+def _judged_alerts(
+    params: Params, alerts: tuple[Alert, ...], day: str
+) -> tuple[Judged, tuple[str, ...]]:
+    """What people have said of alerts and their images; a damaged record costs only the latter."""
+    try:
+        return precision(alerts, Inbox.of(params).records(), day), ()
+    except NormscapeError as error:
+        return precision(alerts, (), day), (str(error),)
+
+
+def _earlier(params: Params, day: str) -> tuple[str, ...]:
+    pages = monitor_folder(params).glob("*-*-*/report.html")
+    return tuple(sorted({page.parent.name for page in pages} - {day}, reverse=True))
 
 
 def _keep_for_review(params: Params, run: MonitorRun) -> list[str]:

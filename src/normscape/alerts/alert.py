@@ -20,6 +20,9 @@ EVENT = "event"
 _NAMESPACE = uuid.UUID("4bd16a0e-6f3c-5c0e-9a59-3c1f5b8e7a10")
 _CONFIG = ConfigDict(extra="forbid")
 
+Truth = Literal["real", "false_alarm"]
+"""What a person says of an alert afterwards."""
+
 
 @dataclass(frozen=True)
 class Delivery:
@@ -128,6 +131,7 @@ class Alert:
         requested_at: When last.
         acknowledged: Someone takes care of it.
         snoozed: Nobody wants to hear of it until then.
+        truth: What a person said of it; None where nobody has.
         notices: All of them, in order.
         history: What happened to it, in order: `at`, `event`, and `by` and `why` of people.
     """
@@ -152,6 +156,7 @@ class Alert:
     requested_at: AwareDatetime | None = None
     acknowledged: Mark | None = None
     snoozed: Mark | None = None
+    truth: Truth | None = None
     notices: tuple[Notice, ...] = ()
     history: tuple[dict[str, Any], ...] = field(default=())
     format: Literal[1] = 1

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 
-from normscape.alerts.alert import Alert, Mark
+from normscape.alerts.alert import Alert, Mark, Truth
 from normscape.alerts.lifecycle import end
 from normscape.alerts.store import AlertStore, find
 from normscape.errors import UsageError
@@ -57,16 +57,39 @@ def snooze(
     )  # fmt: skip
 
 
-def resolve(params: Params, prefix: str, by: str, why: str, now: datetime.datetime) -> Alert:
+def resolve(
+    params: Params,
+    prefix: str,
+    by: str,
+    why: str,
+    now: datetime.datetime,
+    *,
+    truth: Truth | None = None,
+) -> Alert:
     """It is over: the days seen so far are settled, the finding on a later day is a new alert.
 
+    Args:
+        params: The project.
+        prefix: First digits of the alert's id.
+        by: Who.
+        why: The reason.
+        now: UTC.
+        truth: Whether there was something; the precision of alerts is estimated from it. An alert
+            that is over already can still be judged.
+
     Raises:
-        UsageError: There is no such alert, or it is over.
+        UsageError: There is no such alert, or it is over and `truth` is not given.
     """
-    return _change(
-        params, prefix,
-        lambda alert: end(alert.noted(now, "resolved", by=by, why=why), params.alerts, now),
-    )  # fmt: skip
+    said = {} if truth is None else {"truth": truth}
+
+    def judge(alert: Alert) -> Alert:
+        event = "resolved" if alert.open else "judged"
+        judged = replace(alert, truth=truth or alert.truth).noted(
+            now, event, by=by, why=why, **said
+        )
+        return end(judged, params.alerts, now) if alert.open else judged
+
+    return _change(params, prefix, judge, ended=truth is not None)
 
 
 def parse_span(text: str) -> datetime.timedelta:
@@ -96,12 +119,17 @@ def parse_moment(text: str) -> datetime.datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=datetime.UTC)
 
 
-def _change(params: Params, prefix: str, change: Callable[[Alert], Alert]) -> Alert:
+def _change(
+    params: Params, prefix: str, change: Callable[[Alert], Alert], *, ended: bool = False
+) -> Alert:
     store = AlertStore.of(params)
     with store.changing() as contents:
         alert = find(contents, prefix)
-        if not alert.open:
-            raise UsageError(f"alert {alert.id[:8]} is over; 'normscape alerts list' shows others")
+        if not (alert.open or ended):
+            raise UsageError(
+                f"alert {alert.id[:8]} is over; 'normscape alerts list' shows others, and "
+                "'normscape alerts resolve --as' says whether it was real"
+            )
         changed = change(alert)
         store.save([changed])
     return changed

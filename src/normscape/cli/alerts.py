@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import getpass
 import sys
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -13,7 +13,9 @@ from normscape.cli.options import DEFAULT_PARAMS, AsJson, ParamsFile, print_json
 from normscape.errors import NormscapeError, UsageError
 
 if TYPE_CHECKING:
-    from normscape.alerts import Alert
+    from normscape.alerts import Alert, Truth
+    from normscape.params import Params
+    from normscape.review.precision import Share
 
 alerts_app = typer.Typer(
     no_args_is_help=True, help="Alerts of the monitor: list, show, take care of, silence, end."
@@ -70,11 +72,14 @@ def show(
     from normscape.alerts.store import find
     from normscape.params import load_params
 
-    contents = AlertStore.of(load_params(params)).read()
+    loaded = load_params(params)
+    contents = AlertStore.of(loaded).read()
     _warn(contents.damaged)
     found = find(contents, alert)
+    images = _judged_images(loaded, found)
     if as_json:
-        print_json(_with_status(found, _now()))
+        judged = {"judged": images.judged, "real": images.real}
+        print_json(_with_status(found, _now()) | {"images_reviewed": judged})
         return
     typer.echo(f"{found.sentence}\n")
     facts = {
@@ -85,6 +90,8 @@ def show(
         "status": found.status(_now()),
         "days": f"{found.days[0]} to {found.days[-1]}, seen in {len(found.days)} windows",
         "model": found.version,
+        "judged": (found.truth or "not yet").replace("_", " "),
+        "images": _say_images(found, images),
     } | found.figures
     print_table(("", ""), [(name, _text(value)) for name, value in facts.items()])
     for line in found.history:
@@ -136,13 +143,42 @@ def snooze(
 
 @alerts_app.command()
 def resolve(
-    alert: Id, why: Why, by: By = None, as_json: AsJson = False, params: ParamsFile = DEFAULT_PARAMS
+    alert: Id,
+    why: Why,
+    *,
+    truth: Annotated[
+        str | None,
+        typer.Option(
+            "--as",
+            help="real or false-alarm: how precise the alerts are is estimated from it. Alerts "
+            "that are over already can be judged, too.",
+        ),
+    ] = None,
+    by: By = None,
+    as_json: AsJson = False,
+    params: ParamsFile = DEFAULT_PARAMS,
 ) -> None:
     """It is over; found again on a later day, it is a new alert."""
     from normscape.alerts.people import resolve as run
     from normscape.params import load_params
 
-    _say(run(load_params(params), alert, by or getpass.getuser(), why, _now()), as_json)
+    if truth not in (None, "real", "false-alarm"):
+        raise UsageError(f"--as is '{truth}'; expected real or false-alarm")
+    said = cast("Truth | None", truth and truth.replace("-", "_"))
+    _say(run(load_params(params), alert, by or getpass.getuser(), why, _now(), truth=said), as_json)
+
+
+def _judged_images(params: Params, alert: Alert) -> Share:
+    from normscape.review.precision import images_of
+    from normscape.scoring.inbox import Inbox
+
+    return images_of(alert, Inbox.of(params).records())
+
+
+def _say_images(alert: Alert, images: Share) -> str:
+    from normscape.review.precision import say_images
+
+    return say_images(alert.kind, images)
 
 
 def _say(alert: Alert, as_json: bool) -> None:

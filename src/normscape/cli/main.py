@@ -7,6 +7,7 @@ import sys
 import typer
 
 from normscape.cli.alerts import alerts_app
+from normscape.cli.backtest import backtest
 from normscape.cli.data import data_app
 from normscape.cli.diff import diff
 from normscape.cli.models import models_app
@@ -53,6 +54,7 @@ app.command(rich_help_panel="Jobs")(score)
 app.add_typer(log_app, name="log", rich_help_panel="Jobs")
 app.add_typer(review_app, name="review", rich_help_panel="Jobs")
 app.add_typer(alerts_app, name="alerts", rich_help_panel="Jobs")
+app.command(rich_help_panel="Jobs")(backtest)
 app.command(rich_help_panel="Jobs")(recalibrate)
 app.command(rich_help_panel="Jobs")(prune)
 

@@ -24,7 +24,8 @@ Ids = Annotated[list[str] | None, typer.Argument(help="First digits of the image
 Everything = Annotated[bool, typer.Option("--all", help="All waiting images that fit the rest.")]
 ByDay = Annotated[str | None, typer.Option("--day", help="Of this day, YYYY-MM-DD.")]
 ByReason = Annotated[
-    str | None, typer.Option("--reason", help="Kept as flagged, unknown, drifted or random.")
+    str | None,
+    typer.Option("--reason", help="Kept as flagged, unknown, drifted, reported, random."),
 ]
 Category = Annotated[
     str | None, typer.Option("--category", help="The product; the declared one if left out.")
@@ -295,12 +296,19 @@ def missed_defect(
     defect_type: DefectType,
     ids: Ids = None,
     category: Category = None,
+    day: Annotated[
+        str | None,
+        typer.Option(help="The day they were scored for: takes those that were not kept, too."),
+    ] = None,
     change: Change = False,
     params: ParamsFile = DEFAULT_PARAMS,
 ) -> None:
     """Images that were not flagged and show defects: labelled test images, too."""
+    from normscape.review.inbox import keep_reported
     from normscape.review.verdicts import Verdict
 
+    if day is not None:
+        ids = [keep_reported(_params(params), day, each).sha256 for each in ids or []]
     verdict = Verdict("missed_defect", category, defect_type)
     _judge(params, verdict, ids, (None, None, False), change)
 

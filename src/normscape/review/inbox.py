@@ -26,7 +26,7 @@ class Selection:
     """Which images of the inbox are meant; None does not restrict.
 
     Attributes:
-        reason: One of flagged, unknown, drifted, random.
+        reason: One of flagged, unknown, drifted, reported, random.
         category: The category of the verdict, else the declared, else the predicted one.
         day: YYYY-MM-DD.
         status: waiting, a verdict, or all.
@@ -107,6 +107,32 @@ def keep_drifted(
         except (DataError, StoreError) as error:
             lost.append(str(error))
     return KeptWindow(day, category, len(window), new, tuple(lost), inbox.prune())
+
+
+def keep_reported(params: Params, day: str, prefix: str) -> Record:
+    """Keep one scored image that a person has found remarkable and the model has not.
+
+    Args:
+        params: The project.
+        day: The day it was scored for.
+        prefix: First digits of its SHA-256.
+
+    Raises:
+        UsageError: No image of the day, or more than one, has such a SHA-256.
+        DataError: Its file is gone or has changed.
+    """
+    inbox = Inbox.of(params)
+    rows = read(score_log(params), days=day)
+    found = rows[rows["error"].isna() & rows["sha256"].str.startswith(prefix.lower())]
+    if found["sha256"].nunique() != 1:
+        raise UsageError(
+            f"{found['sha256'].nunique() or 'no'} images scored for {day} have a SHA-256 that "
+            f"begins with '{prefix}'; expected one: check the day, or give more digits"
+        )
+    row = found.iloc[-1].to_dict()
+    with located(str(row["path"]), params.root).file() as path:
+        inbox.keep(_record(row, "reported"), path)
+    return inbox.find(str(row["sha256"]))
 
 
 def _record(row: dict[Hashable, Any], reason: Reason) -> Record:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
@@ -63,6 +63,7 @@ def read(
     model_version: str | None = None,
     category: str | None = None,
     columns: Sequence[str] | None = None,
+    ordered: bool = True,
 ) -> pd.DataFrame:
     """Read the log; only the partitions of the wanted days and version are opened.
 
@@ -74,9 +75,10 @@ def read(
         model_version: One model version; all when None.
         category: Only rows whose declared, else predicted category it is; all when None.
         columns: The columns to read; all when None.
+        ordered: Whether the order matters; it costs most of the time of reading a large day.
 
     Returns:
-        One row per scored image, ordered by day, model version and path.
+        One row per scored image, ordered by day, model version and path, or as they lie.
 
     Raises:
         UsageError: A day is not a date.
@@ -86,7 +88,7 @@ def read(
     for day in wanted or ():
         check_day(day)
     names = list(columns) if columns is not None else list(SCHEMA.names)
-    needed = list(dict.fromkeys([*names, *_ORDER]))
+    needed = list(dict.fromkeys([*names, *_ORDER])) if ordered else names
     tables = [pa.schema([SCHEMA.field(name) for name in needed]).empty_table()]
     with ThreadPoolExecutor(_READERS, thread_name_prefix="score-log") as pool:
         for partition in store.partitions(wanted):
@@ -95,6 +97,8 @@ def read(
             look = partial(_read_partition, store, partition, needed, category, pool)
             tables += steadily(store, partition, look)
     frame: pd.DataFrame = pa.concat_tables(tables).to_pandas()
+    if not ordered:
+        return frame
     return frame.sort_values(_ORDER, kind="stable", ignore_index=True)[names]
 
 
@@ -103,6 +107,11 @@ def days(store: PartStore, *, model_version: str | None = None) -> list[str]:
     return sorted(
         {each.day for each in store.partitions() if model_version in (None, each.model_version)}
     )
+
+
+def versions(store: PartStore, wanted: Collection[str]) -> set[str]:
+    """The model versions that have scored on one of these days."""
+    return {each.model_version for each in store.partitions(set(wanted))}
 
 
 class LogWriter:

@@ -7,7 +7,7 @@ import datetime
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
-Reason = Literal["flagged", "unknown", "drifted", "random"]
+Reason = Literal["flagged", "unknown", "drifted", "reported", "random"]
 Status = Literal["waiting", "approved", "rejected", "false_alarm", "missed_defect"]
 REASONS: tuple[Reason, ...] = get_args(Reason)
 STATUSES: tuple[Status, ...] = get_args(Status)
@@ -23,7 +23,7 @@ class Record:
         source: Where the image came from: POSIX path relative to the folder of `params.yaml`, or
             absolute.
         day: The day it was first scored for.
-        reasons: Why it was kept: flagged, unknown, drifted or random.
+        reasons: Why it was kept: flagged, unknown, drifted, reported or random.
         declared: The category the line gave, or None.
         predicted: The known category that looks most alike, or None.
         score: Raw image score.

@@ -51,7 +51,7 @@ def reference(rng: np.random.Generator, images: int = 40) -> pd.DataFrame:
 
 def make_bundle(folder: Path, frame: pd.DataFrame) -> Path:
     folder.mkdir(parents=True)
-    write_parts(folder, tuple(CATEGORIES), 100)
+    write_parts(folder, tuple(sorted(frame["category"].unique())), 100)
     fit_calibration(
         frame["score"], frame["category"].tolist(), frame["category_distance"],
         CalibrateParams(), Runtime(),

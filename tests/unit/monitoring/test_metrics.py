@@ -1,5 +1,6 @@
 """Metrics of a real run, in the file and over HTTP; the dashboard asks for nothing else."""
 
+import datetime
 import json
 import re
 import subprocess
@@ -15,6 +16,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from monitoring.last_run import monitor_folder, read_last_run
 from monitoring.metrics import write
 from monitoring.watch import watch
+from normscape.alerts import AlertStore, Kind
+from normscape.alerts.people import resolve
 from tests.unit.monitoring.receiver import free_port
 from tests.unit.monitoring.support import Line
 
@@ -121,11 +124,30 @@ def test_the_exporter_serves_the_same_and_follows_the_files(watched, exporter):
     assert "choose another --port" in second.stderr
 
 
+def judge(params, truth):
+    [drift] = [each for each in AlertStore.of(params).sound() if each.kind is Kind.DRIFT]
+    resolve(params, drift.id, "anna", "seen", datetime.datetime.now(datetime.UTC), truth=truth)
+
+
+def test_precision_is_there_once_people_have_judged_an_alert(watched):
+    before = samples(write(watched.params).read_text())
+    assert ("normscape_alert_precision", "kind=drift") not in before
+    assert before["normscape_alerts_judged", "kind=drift", "truth=real"] == 0
+    judge(watched.params, "false_alarm")
+    found = samples(write(watched.params).read_text())
+    assert found["normscape_alert_precision", "kind=drift"] == 0
+    assert found["normscape_alerts_judged", "kind=drift", "truth=false_alarm"] == 1
+    judge(watched.params, "real")  # it is over, and a person has changed their mind
+    found = samples(write(watched.params).read_text())
+    assert found["normscape_alert_precision", "kind=drift"] == 1
+
+
 def names_in(expression: str) -> set[str]:
     return set(re.findall(r"normscape_\w+", expression))
 
 
 def test_the_dashboard_and_the_rules_ask_only_for_what_there_is(watched):
+    judge(watched.params, "real")
     there = {name for name, *_ in samples(write(watched.params).read_text())}
     board = json.loads(DASHBOARD.read_text())
     asked = [target["expr"] for panel in board["panels"] for target in panel["targets"]]

@@ -67,7 +67,10 @@ def test_each_finding_becomes_a_valid_event():
     assert found["normscape.defects.rising"].payload["flagged"] == 18
     assert len(found["normscape.category.unknown"].payload["examples"]) == 20
     sentences = [finding.sentence for finding in seen.findings]
-    assert "18 of 200 images of bolt were flagged (9.0%), usual are 5.0%" in sentences
+    assert (
+        "9.0% of the images of bolt lie far above the others, usual are 5.0%; 18 of 200 were "
+        "flagged today"
+    ) in sentences
     assert "no image of pin for 4 days, since 2026-03-10; usual are 82 a day" in sentences
     assert len({(finding.kind, finding.subject) for finding in seen.findings}) == 7
 
