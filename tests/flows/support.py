@@ -163,6 +163,16 @@ def run_flow(
     )
 
 
+def monitor(root: Path, api: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """`python -m flows.monitor ...` for a project that has no flows of its own."""
+    return subprocess.run(
+        [sys.executable, "-m", "flows.monitor", *arguments], cwd=root, timeout=200, check=False,
+        env=environment(root / "home")
+        | {"NORMSCAPE_PREFECT_API_URL": api, "PYTHONPATH": f"{CHECKOUT / 'src'}:{CHECKOUT}"},
+        capture_output=True, text=True,
+    )  # fmt: skip
+
+
 def processes_of(root: Path) -> dict[int, str]:
     """Command lines of the living processes that work in `root`, by process id."""
     found = {}

@@ -1,8 +1,12 @@
-"""A real server, work pools and worker processes: deploy all, run a stage, retrain on an event."""
+"""A real server, work pools and worker processes: deploy all, run a stage, retrain on an event.
+
+All that needs the server is in this file, so that one of pytest-xdist's workers starts it, once.
+"""
 
 import json
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -10,9 +14,12 @@ from typing import Any
 
 import pytest
 
-from tests.flows.support import BINARIES, environment, running, wait_until
+from tests.flows.support import BINARIES, environment, monitor, running, wait_until
+from tests.unit.monitoring.support import Line
 
 pytestmark = pytest.mark.slow
+
+DAY = "2026-03-12"
 
 ASK = """
 import json, sys
@@ -116,3 +123,34 @@ def test_stages_are_routed_and_an_event_starts_a_training(site: Site) -> None:
 
     nowhere = site.call(sys.executable, "-c", RUN_ON_POOL, "tpu", commit)
     assert "Prefect has no deployment stage/tpu" in nowhere.stderr
+
+
+def events(api: str) -> list[dict[str, object]]:
+    body = json.dumps({"filter": {"event": {"prefix": ["normscape."]}}, "limit": 50}).encode()
+    request = urllib.request.Request(  # noqa: S310
+        f"{api}/events/filter", body, {"Content-Type": "application/json"}
+    )
+    with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
+        found: list[dict[str, object]] = json.load(answer)["events"]
+    return found
+
+
+def test_alerts_become_events_once(tmp_path: Path, prefect_api: str) -> None:
+    line = Line(tmp_path)
+    line.day(DAY, "grass", 10, p_value=0.001)
+    for _ in range(2):
+        done = monitor(tmp_path, prefect_api)
+        assert done.returncode == 0, done.stdout + done.stderr
+    sent = [event for event in events(prefect_api) if event["payload"]["day"] == DAY]
+    assert sorted(str(event["event"]) for event in sent) == [
+        "normscape.category.unknown", "normscape.retrain.requested",
+    ]  # fmt: skip
+    assert "10 images declare the unknown category grass" in done.stderr
+    stored = json.loads((line.params.state / "monitor" / DAY / "alerts.json").read_text())
+    assert {alert["id"] for alert in stored} == {event["id"] for event in sent}
+    assert all(alert["sent_at"] for alert in stored)
+
+    wrong = monitor(tmp_path, prefect_api, "--day", "yesterday")
+    assert wrong.returncode == 2
+    assert wrong.stderr.splitlines()[-1].startswith("error: 'yesterday' is not a day")
+    assert "Traceback" not in wrong.stderr
