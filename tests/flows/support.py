@@ -148,25 +148,10 @@ def server(folder: Path) -> Iterator[str]:
         yield url
 
 
-def run_flow(
-    project: Path, home: Path, api: str, *arguments: str, timeout: float = 180
-) -> subprocess.CompletedProcess[str]:
-    """`python -m flows.NAME ...` as a person would run it, against a given server."""
+def run_flow(root: Path, api: str, name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """`python -m flows.NAME ...` for a project that has no flows of its own."""
     return subprocess.run(
-        [sys.executable, "-m", *arguments],
-        cwd=project,
-        env=environment(home) | {"NORMSCAPE_PREFECT_API_URL": api},
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        check=False,
-    )
-
-
-def monitor(root: Path, api: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """`python -m flows.monitor ...` for a project that has no flows of its own."""
-    return subprocess.run(
-        [sys.executable, "-m", "flows.monitor", *arguments], cwd=root, timeout=200, check=False,
+        [sys.executable, "-m", f"flows.{name}", *arguments], cwd=root, timeout=200, check=False,
         env=environment(root / "home")
         | {"NORMSCAPE_PREFECT_API_URL": api, "PYTHONPATH": f"{CHECKOUT / 'src'}:{CHECKOUT}"},
         capture_output=True, text=True,

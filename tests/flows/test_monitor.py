@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.flows.support import monitor
+from tests.flows.support import run_flow
 from tests.unit.monitoring.support import Line
 
 pytestmark = pytest.mark.slow
@@ -16,7 +16,7 @@ DAY = "2026-03-12"
 def test_without_a_server_events_are_sent_to_the_commands_own(tmp_path: Path) -> None:
     line = Line(tmp_path)
     line.day(DAY, "grass", 10, p_value=0.001)
-    done = monitor(tmp_path, "")
+    done = run_flow(tmp_path, "", "monitor")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Error emitting event" not in done.stderr
     stored = json.loads((line.params.state / "monitor" / DAY / "alerts.json").read_text())

@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 import urllib.request
+import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,8 +15,15 @@ from typing import Any
 
 import pytest
 
-from tests.flows.support import BINARIES, environment, monitor, running, wait_until
+from normscape.params import load_params
+from normscape.scoring.log import read
+from normscape.scoring.paths import score_log
+from normscape.storage.location import S3Location
+from normscape.storage.store import ObjectStore
+from scripts.services import BUCKET
+from tests.flows.support import BINARIES, environment, run_flow, running, wait_until
 from tests.unit.monitoring.support import Line
+from tests.unit.scoring.project import fill_day, trained_once
 
 pytestmark = pytest.mark.slow
 
@@ -139,7 +147,7 @@ def test_alerts_become_events_once(tmp_path: Path, prefect_api: str) -> None:
     line = Line(tmp_path)
     line.day(DAY, "grass", 10, p_value=0.001)
     for _ in range(2):
-        done = monitor(tmp_path, prefect_api)
+        done = run_flow(tmp_path, prefect_api, "monitor")
         assert done.returncode == 0, done.stdout + done.stderr
     sent = [event for event in events(prefect_api) if event["payload"]["day"] == DAY]
     assert sorted(str(event["event"]) for event in sent) == [
@@ -150,7 +158,30 @@ def test_alerts_become_events_once(tmp_path: Path, prefect_api: str) -> None:
     assert {alert["id"] for alert in stored} == {event["id"] for event in sent}
     assert all(alert["sent_at"] for alert in stored)
 
-    wrong = monitor(tmp_path, prefect_api, "--day", "yesterday")
+    wrong = run_flow(tmp_path, prefect_api, "monitor", "--day", "yesterday")
     assert wrong.returncode == 2
     assert wrong.stderr.splitlines()[-1].startswith("error: 'yesterday' is not a day")
     assert "Traceback" not in wrong.stderr
+
+
+def test_manifests_and_prefixes_are_scored(
+    tmp_path: Path, prefect_api: str, seaweedfs_environment: dict[str, str], use_s3
+) -> None:
+    root = trained_once(tmp_path)
+    params = load_params(root / "params.yaml")
+    day = fill_day(root, count=1)
+    images = sorted(path.relative_to(root).as_posix() for path in (day / "bolt").iterdir())
+    (root / "shift.csv").write_text("path,day\n" + "".join(f"{each},{DAY}\n" for each in images))
+    done = run_flow(root, prefect_api, "score", "shift.csv")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert sorted(read(score_log(params), days=DAY)["path"]) == images
+
+    use_s3(seaweedfs_environment)
+    store = ObjectStore(S3Location(BUCKET, f"flow-{uuid.uuid4().hex}/{day.name}"))
+    for path in (day / "nut").iterdir():
+        store.put(f"nut/{path.name}", path.read_bytes())
+    done = run_flow(root, prefect_api, "score", str(store.location))
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = read(score_log(params), days=day.name)
+    assert list(found["path"]) == [f"{store.location}/nut/000.png"]
+    assert list(found["declared_category"]) == ["nut"]
