@@ -126,7 +126,7 @@ def _one_day(params: Params, story: Story, day: str) -> None:
     from flows.monitor import monitor
     from flows.score import score
 
-    [summary] = score(params.root / "feed" / day)
+    [summary] = score(str(params.root / "feed" / day))
     found: Any = monitor(day)
     story.days[day] = found
     scored = f"{summary.logged} images scored by {summary.model_version}"

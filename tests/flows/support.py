@@ -1,5 +1,6 @@
 """A tiny checkout, and a real Prefect server with its own home on loopback."""
 
+import json
 import os
 import shutil
 import signal
@@ -148,19 +149,27 @@ def server(folder: Path) -> Iterator[str]:
         yield url
 
 
-def run_flow(
-    project: Path, home: Path, api: str, *arguments: str, timeout: float = 180
-) -> subprocess.CompletedProcess[str]:
-    """`python -m flows.NAME ...` as a person would run it, against a given server."""
-    return subprocess.run(
-        [sys.executable, "-m", *arguments],
-        cwd=project,
-        env=environment(home) | {"NORMSCAPE_PREFECT_API_URL": api},
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        check=False,
+def events(api: str) -> list[dict[str, object]]:
+    """The project's events on a Prefect server."""
+    body = json.dumps({"filter": {"event": {"prefix": ["normscape."]}}, "limit": 50}).encode()
+    request = urllib.request.Request(  # noqa: S310
+        f"{api}/events/filter", body, {"Content-Type": "application/json"}
     )
+    with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
+        found: list[dict[str, object]] = json.load(answer)["events"]
+    return found
+
+
+def run_flow(
+    root: Path, api: str, name: str, *arguments: str, text: str = ""
+) -> subprocess.CompletedProcess[str]:
+    """`python -m flows.NAME ...` for a project that has no flows of its own; `text` goes in."""
+    return subprocess.run(
+        [sys.executable, "-m", f"flows.{name}", *arguments], cwd=root, timeout=200, check=False,
+        env=environment(root / "home")
+        | {"NORMSCAPE_PREFECT_API_URL": api, "PYTHONPATH": f"{CHECKOUT / 'src'}:{CHECKOUT}"},
+        input=text, capture_output=True, text=True,
+    )  # fmt: skip
 
 
 def processes_of(root: Path) -> dict[int, str]:

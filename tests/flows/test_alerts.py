@@ -9,8 +9,7 @@ import pytest
 import yaml
 
 from normscape.alerts import AlertStore
-from tests.flows.support import CHECKOUT, environment
-from tests.flows.test_monitor import events, monitor
+from tests.flows.support import environment, events, run_flow
 from tests.unit.monitoring.receiver import SECRET, receiver
 from tests.unit.monitoring.support import Line
 
@@ -19,35 +18,26 @@ pytestmark = pytest.mark.slow
 DAYS = ("2026-04-12", "2026-04-13")
 
 
-def notify(
-    root: Path, api: str, *arguments: str, text: str = ""
-) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "flows.notify", *arguments], cwd=root, timeout=200, check=False,
-        env=environment(root / "home")
-        | {"NORMSCAPE_PREFECT_API_URL": api, "PYTHONPATH": f"{CHECKOUT / 'src'}:{CHECKOUT}"},
-        input=text, capture_output=True, text=True,
-    )  # fmt: skip
-
-
 def test_every_alert_arrives_when_the_receiver_is_back(tmp_path: Path, prefect_api: str) -> None:
     line = Line(tmp_path)
     with receiver() as hook:
-        made = notify(tmp_path, prefect_api, "add", "webhook", "hook", text=f"{hook.url}\n")
+        made = run_flow(
+            tmp_path, prefect_api, "notify", "add", "webhook", "hook", text=f"{hook.url}\n"
+        )
         assert made.returncode == 0, made.stderr
         assert "custom-webhook/hook" in made.stdout
         values = {"blocks": ["custom-webhook/hook"], "timeout_seconds": 1}
         (tmp_path / "params.yaml").write_text(yaml.safe_dump({"alerts": values}))
-        tried = notify(tmp_path, prefect_api, "test")
+        tried = run_flow(tmp_path, prefect_api, "notify", "test")
         assert tried.stdout == "custom-webhook/hook: sent\n", tried.stderr
         assert hook.messages.pop()["subject"] == "[test] Normscape"
 
         hook.mode = "broken"
         line.day(DAYS[0], "grass", 10)
-        first = monitor(tmp_path, prefect_api)
+        first = run_flow(tmp_path, prefect_api, "monitor")
         hook.down()
         line.day(DAYS[1], "moss", 12)
-        second = monitor(tmp_path, prefect_api)
+        second = run_flow(tmp_path, prefect_api, "monitor")
         output = first.stdout + first.stderr + second.stdout + second.stderr
         assert (first.returncode, second.returncode) == (0, 0), output
         assert "HTTP 500" in first.stderr
@@ -64,7 +54,7 @@ def test_every_alert_arrives_when_the_receiver_is_back(tmp_path: Path, prefect_a
 
         hook.mode = "ok"
         hook.up()
-        done = notify(tmp_path, prefect_api, "send")
+        done = run_flow(tmp_path, prefect_api, "notify", "send")
         assert done.stdout == "2 sent, 0 wait\n", done.stderr
         assert hook.notices == expected
 
@@ -88,7 +78,7 @@ def test_a_block_that_is_not_there_is_said_and_loses_nothing(
     line = Line(tmp_path)
     (tmp_path / "params.yaml").write_text("alerts: {blocks: [custom-webhook/nowhere]}\n")
     line.day(DAYS[0], "grass", 10)
-    done = monitor(tmp_path, prefect_api)
+    done = run_flow(tmp_path, prefect_api, "monitor")
     assert done.returncode == 0, done.stderr
     assert "Prefect's server has no block 'custom-webhook/nowhere'" in done.stderr
     listed = subprocess.run(

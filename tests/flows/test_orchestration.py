@@ -1,8 +1,12 @@
-"""A real server, work pools and worker processes: deploy all, run a stage, retrain on an event."""
+"""A real server, work pools and worker processes: deploy all, run a stage, retrain on an event.
+
+All that needs the server is in this file, so that one of pytest-xdist's workers starts it, once.
+"""
 
 import json
 import subprocess
 import sys
+import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -10,9 +14,20 @@ from typing import Any
 
 import pytest
 
-from tests.flows.support import BINARIES, environment, running, wait_until
+from normscape.alerts import AlertStore
+from normscape.params import load_params
+from normscape.scoring.log import read
+from normscape.scoring.paths import score_log
+from normscape.storage.location import S3Location
+from normscape.storage.store import ObjectStore
+from scripts.services import BUCKET
+from tests.flows.support import BINARIES, environment, events, run_flow, running, wait_until
+from tests.unit.monitoring.support import Line
+from tests.unit.scoring.project import fill_day, trained_once
 
 pytestmark = pytest.mark.slow
+
+DAY = "2026-03-12"
 
 ASK = """
 import json, sys
@@ -116,3 +131,47 @@ def test_stages_are_routed_and_an_event_starts_a_training(site: Site) -> None:
 
     nowhere = site.call(sys.executable, "-c", RUN_ON_POOL, "tpu", commit)
     assert "Prefect has no deployment stage/tpu" in nowhere.stderr
+
+
+def test_alerts_become_events_once(tmp_path: Path, prefect_api: str) -> None:
+    line = Line(tmp_path)
+    line.day(DAY, "grass", 10, p_value=0.001)
+    for _ in range(2):
+        done = run_flow(tmp_path, prefect_api, "monitor")
+        assert done.returncode == 0, done.stdout + done.stderr
+    sent = [event for event in events(prefect_api) if event["payload"]["day"] == DAY]
+    assert sorted(str(event["event"]) for event in sent) == [
+        "normscape.category.unknown", "normscape.retrain.requested",
+    ]  # fmt: skip
+    assert "10 images declare the unknown category grass" in done.stderr
+    notices = [each for alert in AlertStore.of(line.params).sound() for each in alert.notices]
+    assert {notice.id for notice in notices} == {event["id"] for event in sent}
+    assert all(notice.deliveries["event"].done_at for notice in notices)
+
+    wrong = run_flow(tmp_path, prefect_api, "monitor", "--day", "yesterday")
+    assert wrong.returncode == 2
+    assert wrong.stderr.splitlines()[-1].startswith("error: 'yesterday' is not a day")
+    assert "Traceback" not in wrong.stderr
+
+
+def test_manifests_and_prefixes_are_scored(
+    tmp_path: Path, prefect_api: str, seaweedfs_environment: dict[str, str], use_s3
+) -> None:
+    root = trained_once(tmp_path)
+    params = load_params(root / "params.yaml")
+    day = fill_day(root, count=1)
+    images = sorted(path.relative_to(root).as_posix() for path in (day / "bolt").iterdir())
+    (root / "shift.csv").write_text("path,day\n" + "".join(f"{each},{DAY}\n" for each in images))
+    done = run_flow(root, prefect_api, "score", "shift.csv")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert sorted(read(score_log(params), days=DAY)["path"]) == images
+
+    use_s3(seaweedfs_environment)
+    store = ObjectStore(S3Location(BUCKET, f"flow-{uuid.uuid4().hex}/{day.name}"))
+    for path in (day / "nut").iterdir():
+        store.put(f"nut/{path.name}", path.read_bytes())
+    done = run_flow(root, prefect_api, "score", str(store.location))
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = read(score_log(params), days=day.name)
+    assert list(found["path"]) == [f"{store.location}/nut/000.png"]
+    assert list(found["declared_category"]) == ["nut"]

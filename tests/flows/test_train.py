@@ -1,10 +1,12 @@
 """What the training and scoring flows decide before they do anything."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from flows.feed import unscored_days
+from flows.score import score
 from flows.train import nothing_new
 from normscape.errors import UsageError
 from normscape.params import load_params
@@ -70,3 +72,15 @@ def test_days_with_images_that_nobody_has_scored(line: Line) -> None:
     assert unscored_days(feed, line.params) == [feed / "2026-03-11"]
     with pytest.raises(UsageError, match="expected a feed"):
         unscored_days(root / "nosuch", line.params)
+
+
+@pytest.mark.parametrize(
+    ("place", "day", "message"),
+    [("feed", "2026-03-10", "leave --day out"), ("s3://line/feed", None, "is no folder")],
+)
+def test_a_feed_is_a_folder_whose_names_are_the_days(
+    place: str, day: str | None, message: str
+) -> None:
+    state: Any = score.fn(place, day, feed=True)
+    assert state.is_failed()
+    assert message in state.message
