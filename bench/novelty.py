@@ -47,8 +47,11 @@ UNSEEN = 2
 
 FOLDS = 5
 ALPHA = 0.01
-ROUNDS = 15
+ROUNDS = 60
 BATCH = 16
+ALTERNATIVES = ("levels", "mfsim", "category distance")
+"""Measures whose groups are judged too."""
+
 MIXED = 60
 """Normal images of known products beside a group of a new one."""
 
@@ -60,7 +63,7 @@ def main() -> None:
     quick = parser.parse_args().quick
     torch.set_num_threads(available_cores())
     start = time.monotonic()
-    params, draws = bench_params(), 5 if quick else 40
+    params, draws = bench_params(), 5 if quick else 25
     count = 12 if quick else datasets.SCALE_CATEGORIES
     scale = Images.of(datasets.scale_set(count, UNSEEN), params)
     raw: dict[str, Any] = {"scale": measured(scale, folds_of(scale.rows), draws)}
@@ -104,7 +107,16 @@ def measured(images: Images, parts: Sequence[Sequence[str]], draws: int) -> dict
         "measures": rates(images, folds, ALPHA),
         "power": power(rows, folds, ALPHA, draws=draws),
         "power_among_known": power(rows, folds, ALPHA, draws=draws, among=MIXED),
-        "false_alarms": false_alarms(rows, folds, flags, ALPHA, draws),
+        "false_alarms": false_alarms(rows, folds, flags, ALPHA, draws=draws),
+        "alternatives": {
+            name: {
+                "power": power(rows, folds, ALPHA, draws=draws, measure=name),
+                "all_defective": false_alarms(
+                    rows, folds, flags, ALPHA, draws=draws, shares=[1.0], measure=name
+                )["1"],
+            }
+            for name in ALTERNATIVES
+        },
         "training_seconds": [round(fold.seconds, 1) for fold in folds],
         "prototype_seconds": round(seconds, 1),
         "detector": model,

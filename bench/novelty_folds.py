@@ -183,7 +183,9 @@ def _measures(
     regions = torch.split(images.regions, _CHUNK)
     found = [novelty.measures(part) for part in regions]
     tensors = {name: torch.cat([each[name] for each in found]) for name in found[0]}
+    scaled = torch.stack(list(tensors.values()), dim=1).sub(novelty.location).div(novelty.spread)
     tensors[DEFAULT] = torch.cat([novelty.judge(part) for part in regions])
+    tensors["levels"] = scaled[:, :-1].mean(dim=1)
     clean = novelty.dlsr.standardise(mean_of(images.regions))
     errors = [novelty.dlsr.errors(part)[:, 1] for part in torch.split(clean, _CHUNK)]
     tensors["mse"] = torch.cat(errors)

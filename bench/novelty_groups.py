@@ -27,7 +27,13 @@ _FLAGGED_NORMALS = 0.05
 
 
 def power(
-    table: pd.DataFrame, folds: Sequence[Fold], alpha: float, *, draws: int, among: int = 0
+    table: pd.DataFrame,
+    folds: Sequence[Fold],
+    alpha: float,
+    *,
+    draws: int,
+    among: int = 0,
+    measure: str = DEFAULT,
 ) -> dict[str, Any]:
     """How often groups of a left-out category are called unknown, by category.
 
@@ -40,12 +46,13 @@ def power(
         alpha: Level of a single image.
         draws: Groups of each category.
         among: So many normal images of all known categories are in the same window.
+        measure: Behind the p-values.
     """
     draw, found = np.random.default_rng(0), {}
     category = table["category"].to_numpy(dtype=str)
     flagged = np.ones(len(table), dtype=bool)
     for fold in folds:
-        judge = _Judge(fold, alpha)
+        judge = _Judge(fold, alpha, measure)
         for name in sorted(set(category[fold.unknown])):
             rows = fold.unknown[category[fold.unknown] == name]
             alarms = [
@@ -60,7 +67,14 @@ def power(
 
 
 def false_alarms(
-    table: pd.DataFrame, folds: Sequence[Fold], flags: NDArray[np.bool_], alpha: float, draws: int
+    table: pd.DataFrame,
+    folds: Sequence[Fold],
+    flags: NDArray[np.bool_],
+    alpha: float,
+    *,
+    draws: int,
+    shares: Sequence[float] = SHARES,
+    measure: str = DEFAULT,
 ) -> dict[str, Any]:
     """How often groups of a known category are called unknown, by share of defective images.
 
@@ -70,14 +84,16 @@ def false_alarms(
         flags: Which images the detector flags.
         alpha: Level of a single image.
         draws: Groups of each category, fold and share.
+        shares: Of defective images.
+        measure: Behind the p-values.
     """
     draw = np.random.default_rng(1)
     category = table["category"].to_numpy(dtype=str)
     result = {}
-    for share in SHARES:
+    for share in shares:
         found: dict[str, list[float]] = {}
         for fold in folds:
-            judge = _Judge(fold, alpha)
+            judge = _Judge(fold, alpha, measure)
             for name, normal, defective in _known(fold, category):
                 bad = round(SIZE * share)
                 if min(len(normal), len(defective)) < min(SIZE - bad, 5) or not len(defective):
@@ -97,11 +113,12 @@ class _Judge:
     Args:
         fold: Whose model has scored them.
         alpha: Level of a single image.
+        measure: Behind the p-values.
     """
 
-    def __init__(self, fold: Fold, alpha: float) -> None:
+    def __init__(self, fold: Fold, alpha: float, measure: str) -> None:
         self._fold = fold
-        self._p_values = fold.p_values(DEFAULT)
+        self._p_values = fold.p_values(measure)
         self._alpha = alpha
         self._known = sorted(set(fold.predicted))
 

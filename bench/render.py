@@ -142,7 +142,8 @@ def drift(raw: dict[str, Any]) -> list[str]:
 
 _SETTINGS = {"scale": "160 drawn categories", "real": "7 real categories"}
 _MEASURES = {
-    "strangeness": "**the default**: all of the next four",
+    "strangeness": "**the default**: all levels' distances and MFsim",
+    "levels": "the distances of all levels, without DLSR",
     "level 0": "category distance, first level", "level 1": "second level",
     "level 2": "third level", "mfsim": "DLSR, MFsim", "mse": "DLSR, MSE",
     "category distance": "category distance of the detector's tokens",
@@ -178,6 +179,17 @@ def novelty(raw: dict[str, Any]) -> list[str]:
         alarms = [figures["false_alarms"][share] for share in ("0", "0.5", "1")]
         groups = [figures["power"], figures["power_among_known"], *alarms]
         rows.append([title, *(_percent(group) for group in groups)])
+        rows += [
+            [
+                f"- by {_MEASURES[name]}",
+                _percent(other["power"]),
+                "",
+                "",
+                "",
+                _percent(other["all_defective"]),
+            ]
+            for name, other in figures["alternatives"].items()
+        ]
     head = [
         "groups of 20 called unknown, % [95 %]", "new product", "among 60 known", "known, normal",
         "half defective", "all defective",

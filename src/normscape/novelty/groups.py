@@ -35,7 +35,8 @@ class UnknownGroup:
             larger than the level, or for a swapped group, that look like another category.
         p_value: Of so many or more, were the product known and declared rightly; None for an
             unknown name, which needs no test.
-        adjusted: After Benjamini-Hochberg over the groups that were tested.
+        adjusted: After Benjamini-Hochberg over the groups that were tested; None for those with
+            too few strange or flagged images to be called anything.
         unknown: The decision.
         paths: The strange images (all images of an unknown name), as in the score log.
         hashes: Their sha256, in the same order.

@@ -65,24 +65,19 @@ def find_unknown(
         if name not in known
     ]
     candidates = [*_undeclared(rows[declared.isna()]), *_misdeclared(rows, known, drifted)]
-    p_values = [
-        max(
-            strange_count_p_value(
-                len(each.strange), images, reference_images=reference_images, counted=counted,
-                share=share,
-            )
-            for images, share in ((each.images, 0.0), (each.remarkable, params.unknown_share))
-        )
-        for each in candidates
-    ]  # fmt: skip
-    swaps = list(_swapped(rows, known, drifted, reference))
-    candidates += [swap for swap, _ in swaps]
-    p_values += [p_value for _, p_value in swaps]
+    count = _Counter(reference_images, counted, params.unknown_share)
+    p_values = [count.p_value(each) for each in candidates]
+    able = [count.attainable(each) <= params.unknown_fdr for each in candidates]
+    for swap, p_value in _swapped(rows, known, drifted, reference):
+        candidates.append(swap)
+        p_values.append(p_value)
+        able.append(True)
+    # Groups that are too small to be called anything do not make it harder for the others.
+    tested = [p_value for p_value, can in zip(p_values, able, strict=True) if can]
+    adjusted = iter(benjamini_hochberg(tested))
     groups = [
-        each.judge(p_value, float(adjusted), params)
-        for each, p_value, adjusted in zip(
-            candidates, p_values, benjamini_hochberg(p_values), strict=True
-        )
+        each.judge(p_value, float(next(adjusted)) if can else None, params)
+        for each, p_value, can in zip(candidates, p_values, able, strict=True)
     ]
     groups = named + _without_doubles(groups)
     return UnknownVerdict(tuple(sorted(groups, key=lambda each: (not each.unknown, each.name))))
@@ -106,11 +101,40 @@ class _Candidate:
     remarkable: int
     strange: pd.DataFrame
 
-    def judge(self, p_value: float, adjusted: float, params: MonitorParams) -> UnknownGroup:
+    def judge(self, p_value: float, adjusted: float | None, params: MonitorParams) -> UnknownGroup:
         enough = len(self.strange) >= params.unknown_min_images
-        unknown = bool(enough and adjusted <= params.unknown_fdr)
+        unknown = enough and adjusted is not None and adjusted <= params.unknown_fdr
         group = _group(self.name, self.source, self.images, self.strange)
         return replace(group, p_value=p_value, adjusted=adjusted, unknown=unknown)
+
+
+@dataclass(frozen=True)
+class _Counter:
+    """How many strange images are too many.
+
+    Attributes:
+        reference: Normal images behind the conformal p-values.
+        counted: k of the level k/(n+1).
+        share: Of the remarkable images that defects may explain.
+    """
+
+    reference: int
+    counted: int
+    share: float
+
+    def p_value(self, each: _Candidate) -> float:
+        """Of so many: by chance among all images, or by defects among the remarkable ones."""
+        by_chance = self._of(len(each.strange), each.images, 0.0)
+        return max(by_chance, self._of(len(each.strange), each.remarkable, self.share))
+
+    def attainable(self, each: _Candidate) -> float:
+        """The smallest p-value that the number of remarkable images allows (Tarone, 1990)."""
+        return self._of(each.remarkable, each.remarkable, self.share)
+
+    def _of(self, strange: int, images: int, share: float) -> float:
+        return strange_count_p_value(
+            strange, images, reference_images=self.reference, counted=self.counted, share=share
+        )
 
 
 _TOGETHER = ""  # the name of all undeclared images, until it is known what they resemble
