@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from normscape.alerts import Kind
@@ -99,9 +100,8 @@ def _silent(found: Replay, params: MonitorParams) -> NDArray[np.bool_]:
 
 
 def _places(found: Replay) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    row = {name: number for number, name in enumerate(found.reference.categories)}
-    column = {day: number for number, day in enumerate(found.days)}
+    """Row and column of each line of the table."""
     return (
-        found.table["category"].map(row).to_numpy(np.intp),
-        found.table["day"].map(column).to_numpy(np.intp),
+        pd.Index(found.reference.categories).get_indexer(pd.Index(found.table["category"])),
+        pd.Index(found.days).get_indexer(pd.Index(found.table["day"])),
     )

@@ -122,3 +122,21 @@ for number in range(15):
     said = [(line["by"], line["why"]) for line in nut.history if line["event"] == "acknowledged"]
     assert len(said) == len(set(said)) == 30
     assert [notice.reason for notice in nut.notices].count("opened") == 1
+
+
+def test_people_say_whether_it_was_real(plant, alerts):
+    plant.judge(0, drift(), unknown())
+    first, second = [each for each in plant.alerts if each.kind != "retrain"]
+    code, _, _ = alerts("resolve", first.id[:8], "--why", "dirty lens", "--as", "false-alarm")
+    assert code == 0
+    shown = json.loads(alerts("show", first.id[:8], "--json")[1])
+    assert (shown["truth"], shown["state"]) == ("false_alarm", "resolved")
+    assert shown["images_reviewed"] == {"judged": 0, "real": 0}
+    assert "false alarm" in alerts("show", first.id[:8])[1]
+    # an alert that is over can be judged, again too, and nothing else can be done with it
+    assert alerts("resolve", first.id[:8], "--why", "it was the lamp", "--as", "real")[0] == 0
+    assert json.loads(alerts("show", first.id[:8], "--json")[1])["truth"] == "real"
+    assert "--as" in alerts("resolve", first.id[:8], "--why", "again")[2]
+    assert alerts("resolve", second.id[:8], "--why", "?", "--as", "maybe")[0] == 2
+    assert alerts("resolve", second.id[:8], "--why", "moved on")[0] == 0
+    assert json.loads(alerts("show", second.id[:8], "--json")[1])["truth"] is None

@@ -75,12 +75,21 @@ class Line:
         (root / "params.yaml").write_text("{}\n")
         self.params: Params = load_params(root / "params.yaml")
         self._rng = np.random.default_rng(5)
-        self._reference = reference(self._rng)
-        registry = LocalRegistry(self.params.state / "registry")
-        self.version = registry.register(
-            make_bundle(root / "bundle", self._reference), reason="a test"
+        self.reference = reference(self._rng)
+        self._registry = LocalRegistry(self.params.state / "registry")
+        self.version = self._registry.register(
+            make_bundle(root / "bundle", self.reference), reason="a test"
         )
-        registry.set_alias("production", self.version, expected=None, reason="a test")
+        self._registry.set_alias("production", self.version, expected=None, reason="a test")
+
+    def promote(self, *, higher: float = 0.0) -> str:
+        """Another version in production, whose normal scores are so much higher."""
+        self.reference["score"] += higher
+        folder = make_bundle(self.params.root / "next", self.reference)
+        before = self._registry.alias_state("production")
+        self.version = self._registry.register(folder, reason="a test")
+        self._registry.set_alias("production", self.version, expected=before, reason="a test")
+        return self.version
 
     def day(
         self,
@@ -96,7 +105,7 @@ class Line:
     ) -> None:
         """Images of a category (a new one looks like `cap`), in units of the reference."""
         known = category if category in CATEGORIES else "cap"
-        base = self._reference[self._reference["category"] == known]
+        base = self.reference[self.reference["category"] == known]
         rows = []
         for number in range(images):
             grey = CATEGORIES.get(category, 30) - 255 * darker * 0.01

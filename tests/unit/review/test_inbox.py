@@ -1,12 +1,14 @@
+import hashlib
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from normscape.errors import UsageError
+from normscape.errors import DataError, UsageError
 from normscape.files import sha256_file
 from normscape.params import Params, ReviewParams
-from normscape.review.inbox import Selection, keep_drifted, select
+from normscape.review.inbox import Selection, keep_drifted, keep_reported, select
+from normscape.review.verdicts import Verdict, judge
 from normscape.scoring.inbox import Inbox
 from normscape.scoring.log import append
 from normscape.scoring.paths import score_log
@@ -89,3 +91,20 @@ def test_other_versions_and_days_are_left_alone(params: Params) -> None:
     assert keep_drifted(params, DAY, "brick", model_version="v0002").images == 0
     assert keep_drifted(params, "2026-03-15", "brick", model_version="v0001").images == 0
     assert Inbox.of(params).records() == []
+
+
+def test_an_image_that_nobody_kept_can_be_reported(params: Params) -> None:
+    """A defect that was missed: the score log knows the image, the inbox does not."""
+    paths = log_window(params, 4)
+    digest = sha256_file(paths[2])
+    record = keep_reported(params, DAY, digest[:12])
+    assert (record.sha256, record.reasons, record.declared) == (digest, ("reported",), "brick")
+    [outcome] = judge(params, [record], Verdict("missed_defect", "brick", "crack"))
+    assert (params.data / str(outcome.record.file)).read_bytes() == b"image 2"
+    with pytest.raises(UsageError, match=r"no images scored for .* begins with 'ffff0'"):
+        keep_reported(params, DAY, "ffff0")
+    with pytest.raises(UsageError, match="give more digits"):
+        keep_reported(params, DAY, "")
+    paths[1].unlink()
+    with pytest.raises(DataError):
+        keep_reported(params, DAY, hashlib.sha256(b"image 1").hexdigest())
