@@ -17,13 +17,10 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from bench import datasets
-from bench.ours import bench_params, trained
-from bench.peers.job import decoded
 from bench.peers.speed import alternate
 from bench.record import ROOT, Claim, write_result
 from bench.scorer import BATCH, batch, prepared, score
-from bench.speed import DATA_SEED, IMAGES, ROUNDS, round_of
+from bench.speed import ROUNDS, model_and_pixels, round_of
 from normscape.backbones.load import convert_network, load_network
 from normscape.export.formats import openvino_ir
 from normscape.export.formats.base import Answers, Parts, Runner
@@ -35,12 +32,7 @@ _CACHE = ROOT / ".normscape" / "bench" / "cache"
 
 def main() -> None:
     """Measure and write the result."""
-    rows = datasets.scale_set(datasets.SCALE_CATEGORIES, DATA_SEED)
-    model = trained(rows, bench_params(), name="speed") / "model"
-    test = datasets.test_rows(rows)
-    test = test.iloc[:: len(test) // IMAGES].head(IMAGES)
-    size = bench_params().backbone.input_size
-    pixels = np.array(np.load(decoded(list(test["path"]), list(test["sha256"]), size)))
+    model, pixels = model_and_pixels()
     scorer, backbone = prepared(model)
     with tempfile.TemporaryDirectory(prefix="normscape-bench-") as folder:
         run = exported(scorer, Path(folder))

@@ -37,12 +37,7 @@ ROUNDS = 7
 
 def main() -> None:
     """Measure and write the result."""
-    rows = datasets.scale_set(datasets.SCALE_CATEGORIES, DATA_SEED)
-    model = trained(rows, bench_params(), name="speed") / "model"
-    test = datasets.test_rows(rows)
-    test = test.iloc[:: len(test) // IMAGES].head(IMAGES)
-    size = bench_params().backbone.input_size
-    pixels = np.array(np.load(decoded(list(test["path"]), list(test["sha256"]), size)))
+    model, pixels = model_and_pixels()
     scorer, backbone = prepared(model)
     rounds = {
         "scorer": round_of(pixels, partial(score, scorer)),
@@ -59,6 +54,16 @@ def main() -> None:
         "memory_gib": measured_memory(model, pixels[:MEMORY_IMAGES]),
     }
     print(write_result("speed", raw, claims(raw)))
+
+
+def model_and_pixels() -> tuple[Path, Pixels]:
+    """The folder of a model of 160 categories, and decoded test images spread over all tested."""
+    rows = datasets.scale_set(datasets.SCALE_CATEGORIES, DATA_SEED)
+    model = trained(rows, bench_params(), name="speed") / "model"
+    test = datasets.test_rows(rows)
+    test = test.iloc[:: len(test) // IMAGES].head(IMAGES)
+    size = bench_params().backbone.input_size
+    return model, np.array(np.load(decoded(list(test["path"]), list(test["sha256"]), size)))
 
 
 def round_of(pixels: Pixels, use: Callable[[Tensor], object]) -> Round:

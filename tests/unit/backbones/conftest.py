@@ -9,11 +9,6 @@ from torch import Tensor
 from normscape.backbones.conversion import probe_batch
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
-
-
 @pytest.fixture(scope="session")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Converted networks are kept for the session: each conversion takes seconds."""

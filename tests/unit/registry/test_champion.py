@@ -100,14 +100,6 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-@pytest.fixture
-def project(trained: Path, tmp_path: Path) -> Params:
-    """A copy of it, to be changed."""
-    root = tmp_path / "project"
-    shutil.copytree(trained, root)
-    return load_params(root / "params.yaml")
-
-
 def production(params: Params) -> Bundle:
     registry = open_registry(params)
     return Bundle.load(registry.get(PRODUCTION))

@@ -1,10 +1,7 @@
 """New thresholds for a real, small model."""
 
 import hashlib
-import shutil
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -15,7 +12,7 @@ from normscape.data.manifest import read_manifest, write_manifest
 from normscape.detectors.model import InspectionModel, Prediction
 from normscape.errors import DataError, GateError, NormscapeError, UsageError
 from normscape.files import read_json
-from normscape.params import CalibrateParams, GateParams, Params, load_params
+from normscape.params import CalibrateParams, GateParams, Params
 from normscape.registry.bundle import Bundle
 from normscape.registry.store import open_registry
 from normscape.review.recalibrate import recalibrate
@@ -25,24 +22,9 @@ from normscape.scoring.record import Record
 from normscape.scoring.run import open_version, score_place
 from normscape.scoring.scorer import Scorer
 
-from ..scoring.project import fill_day, picture, trained_once
+from ..scoring.project import fill_day, picture
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-@pytest.fixture
-def project(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> Params:
-    root = tmp_path / "project"
-    shutil.copytree(trained_once(tmp_path_factory.getbasetemp()), root)
-    return load_params(root / "params.yaml")
 
 
 def kept(params: Params, seed: int, category: str, *, reason: str = "flagged") -> Record:

@@ -1,6 +1,5 @@
 import importlib
 import multiprocessing
-import shutil
 import uuid
 from collections.abc import Callable, Iterator
 from multiprocessing.process import BaseProcess
@@ -8,9 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
-from normscape.params import Params, load_params
 from normscape.scoring.local_parts import LocalParts
 from normscape.scoring.parts import PartStore
 from normscape.scoring.s3_parts import S3Parts
@@ -18,30 +15,7 @@ from normscape.storage.location import S3Location
 from normscape.storage.store import ObjectStore
 from scripts.services import BUCKET
 
-from .project import trained_once
-
 Start = Callable[..., BaseProcess]
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-@pytest.fixture(scope="session")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return trained_once(tmp_path_factory.getbasetemp())
-
-
-@pytest.fixture
-def project(trained: Path, tmp_path: Path) -> Params:
-    """A copy of the trained checkout, to be changed."""
-    root = tmp_path / "project"
-    shutil.copytree(trained, root)
-    return load_params(root / "params.yaml")
 
 
 @pytest.fixture

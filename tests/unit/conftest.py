@@ -1,24 +1,26 @@
+"""What the library's tests share: one thread, and a checkout with a trained model."""
+
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import torch
 
 from normscape.params import Params, load_params
-from tests.unit.scoring.project import trained_once
 
 
 @pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
+def one_thread() -> None:
+    """One thread for each test; the stages that learn take all cores and keep them."""
+    import torch
+
     torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkout with a model of bolts and nuts in production, trained by the real stages."""
+    from tests.unit.scoring.project import trained_once
+
     return trained_once(tmp_path_factory.getbasetemp())
 
 
