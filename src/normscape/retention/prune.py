@@ -116,13 +116,12 @@ class _Limit:
 
 def _prune_log(store: PartStore, needs: Needs, limit: _Limit, summary: PruneSummary) -> None:
     sized = [
-        (partition, size)
+        (partition, steadily(store, partition, partial(_bytes, store, partition)))
         for partition in store.partitions()
-        # Without a limit in GiB younger days need not be read, or fetched, for their size.
-        if (limit.gib is not None or limit.is_old(partition.day))
-        and (size := steadily(store, partition, partial(_bytes_of_rows, store, partition)))
+        if limit.gib is not None or limit.is_old(partition.day)
     ]
     over = [sized[i] for i in limit.over([(each.day, size) for each, size in sized])]
+    over = [each for each in over if steadily(store, each[0], partial(_has_rows, store, each[0]))]
     for day, found in groupby(over, key=lambda each: each[0].day):
         if day in needs.days:
             summary.kept.append(f"score log of {day}: {needs.days[day]}")
@@ -135,10 +134,14 @@ def _prune_log(store: PartStore, needs: Needs, limit: _Limit, summary: PruneSumm
                 summary.kept.append(f"score log of {day}: it is being compacted; prune again")
 
 
-def _bytes_of_rows(store: PartStore, partition: Partition) -> int:
-    """Bytes of the parts with rows; 0 for a partition whose rows are gone."""
-    paths = [store.fetch(partition, name) for name in snapshot(store, partition).live]
-    return sum(path.stat().st_size for path in paths if decode(path, ["day"]).num_rows)
+def _bytes(store: PartStore, partition: Partition) -> int:
+    return sum(store.size(partition, name) for name in snapshot(store, partition).live)
+
+
+def _has_rows(store: PartStore, partition: Partition) -> bool:
+    """Whether a partition has not been emptied already; fetches parts until one has rows."""
+    live = snapshot(store, partition).live
+    return any(decode(store.fetch(partition, name), ["day"]).num_rows for name in live)
 
 
 def _prune_maps(params: Params, needs: Needs, limit: _Limit, summary: PruneSummary) -> None:

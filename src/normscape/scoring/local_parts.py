@@ -45,6 +45,14 @@ class LocalParts:
             before = names
         return names
 
+    def size(self, partition: Partition, name: str) -> int:
+        """The bytes of a part.
+
+        Raises:
+            FileNotFoundError: It is gone.
+        """
+        return (self.root / partition.path / name).stat().st_size
+
     def fetch(self, partition: Partition, name: str) -> Path:
         """The part's own file."""
         return self.root / partition.path / name

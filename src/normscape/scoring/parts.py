@@ -77,6 +77,13 @@ class PartStore(Protocol):
         is in it if any part that it replaces is missing because it was removed.
         """
 
+    def size(self, partition: Partition, name: str) -> int:
+        """The bytes of a part that `names` has listed, known without fetching it.
+
+        Raises:
+            FileNotFoundError: It is gone.
+        """
+
     def fetch(self, partition: Partition, name: str) -> Path:
         """A local file with a part's bytes.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 from normscape.files import atomic_path
@@ -31,6 +32,7 @@ class S3Parts:
         self._store = store
         self._cache = cache
         self._etags: dict[str, str] = {}
+        self._sizes: dict[str, int] = {}
         self._checked = False
 
     def __str__(self) -> str:
@@ -48,10 +50,16 @@ class S3Parts:
         return sorted(each for each in found if each is not None)
 
     def names(self, partition: Partition) -> list[str]:
-        """The names in a partition."""
-        listed = {item.name: item.etag for item in self._store.list(f"{partition.path}/")}
-        self._etags |= listed
-        return [name.rpartition("/")[2] for name in listed]
+        """The names in a partition; copies of parts that are gone go, too."""
+        listed = list(self._store.list(f"{partition.path}/"))
+        self._etags |= {item.name: item.etag for item in listed}
+        self._sizes |= {item.name: item.size for item in listed}
+        self._drop_copies(partition, {self._copy(item.name, item.etag).name for item in listed})
+        return [item.name.rpartition("/")[2] for item in listed]
+
+    def size(self, partition: Partition, name: str) -> int:
+        """The bytes of a part that `names` has listed."""
+        return self._sizes[f"{partition.path}/{name}"]
 
     def fetch(self, partition: Partition, name: str) -> Path:
         """A local copy of a part.
@@ -99,6 +107,14 @@ class S3Parts:
     def describe(self, partition: Partition) -> str:
         """The partition's address."""
         return self._store.location.url(partition.path)
+
+    def _drop_copies(self, partition: Partition, but: set[str]) -> None:
+        """Another machine has removed their parts. Whoever still needs one fetches it again."""
+        folder = self._cache / partition.path
+        with suppress(OSError):  # there is none, or it is read-only
+            for path in folder.iterdir():
+                if path.name not in but and not path.name.startswith("."):
+                    path.unlink(missing_ok=True)
 
     def _keep(self, key: str, etag: str, content: bytes) -> Path:
         copy = self._copy(key, etag)
