@@ -10,7 +10,7 @@ PARALLEL = -n 2 --dist loadfile
 LOCK = uv --no-config pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--custom-compile-command 'make lock'
 
-.PHONY: help run test test-fast lint types data repro train score monitor monitor-ui server deploy worker bench-features bench-calibration bench-drift bench-pipeline bench-peers-env bench-quick bench-peers bench-speed bench-export bench-registry bench-scale bench-ablation bench-gate services bench-tables soak lock clean
+.PHONY: help run test test-fast lint types data repro train score monitor monitor-ui server deploy worker bench-features bench-calibration bench-drift bench-pipeline bench-peers-env bench-quick bench-peers bench-speed bench-export bench-registry bench-scale bench-ablation bench-gate bench-monitor services bench-tables soak lock clean
 
 help: ## Show what there is
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -74,6 +74,9 @@ bench-gate: .venv/.synced ## How often the gate refuses an equal model, and a wo
 
 bench-drift: .venv/.synced ## False alarms and power of the drift decision in simulation
 	@python -m bench.drift
+
+bench-monitor: .venv/.synced ## Time and memory of a monitor run over ten million rows of the score log
+	@python -m bench.monitor
 
 soak: .venv/.synced ## Kill loops and races, ten rounds, and the registry's races 100 times (hours)
 	@NORMSCAPE_RACES=100 pytest -q --timeout 7200 tests/unit/registry/test_races.py
