@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from normscape.cli.options import DEFAULT_PARAMS, ParamsFile
+from normscape.cli.options import DEFAULT_PARAMS, ParamsFile, read_params
 
 if TYPE_CHECKING:
-    from normscape.params import Params
+    pass
 
 FEED = "feed"
 
@@ -32,7 +32,7 @@ def demo(
     from normscape.data.demo import fill_demo
     from normscape.data.pin import read_pin
 
-    loaded = _params(params)
+    loaded = read_params(params)
     dvc_file = _dvc_file(loaded.data)
     written = fill_demo(loaded.data, loaded.root / FEED, dvc_file, force=force)
     state = "made" if written else "already there"
@@ -54,7 +54,7 @@ def check(
     """Compare the data folder with data.dvc; exit 1 and say what differs."""
     from normscape.data.pin import check_pin
 
-    loaded = _params(params)
+    loaded = read_params(params)
     dvc_file = _dvc_file(loaded.data)
     found = check_pin(loaded.data, dvc_file, rev)
     at = f" at {rev}" if rev else ""
@@ -103,9 +103,3 @@ def synth(
 
 def _dvc_file(data: Path) -> Path:
     return data.with_name(f"{data.name}.dvc")
-
-
-def _params(path: Path) -> Params:
-    from normscape.params import load_params
-
-    return load_params(path)

@@ -12,7 +12,8 @@ from normscape.cli.data import data_app
 from normscape.cli.diff import diff
 from normscape.cli.models import models_app
 from normscape.cli.options import DEFAULT_PARAMS, ParamsFile
-from normscape.cli.scoring import log_app, prune, recalibrate, review_app, score
+from normscape.cli.review import review_app
+from normscape.cli.scoring import log_app, prune, recalibrate, score
 from normscape.errors import NormscapeError
 from normscape.stages.runner import STAGES, run_stage
 

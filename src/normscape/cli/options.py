@@ -1,18 +1,34 @@
-"""What the verbs share: the parameter file, and printing JSON and tables."""
+"""What the verbs share: the parameter file, warnings, and printing JSON and tables."""
 
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from normscape.params import Params
 
 ParamsFile = Annotated[Path, typer.Option("--params", help="The parameter file.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 DEFAULT_PARAMS = Path("params.yaml")
 _LOG_WIDTH = 160
+
+
+def read_params(path: Path) -> Params:
+    """The project; imported late, because every verb imports this file."""
+    from normscape.params import load_params
+
+    return load_params(path)
+
+
+def warn(text: str) -> None:
+    """Write a warning to standard error."""
+    sys.stderr.write(f"warning: {text}\n")
 
 
 def print_json(value: Any) -> None:

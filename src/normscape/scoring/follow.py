@@ -11,11 +11,11 @@ from pathlib import Path
 from normscape.errors import BusyError
 from normscape.files import exclusive_lock
 from normscape.params import Maps, Params
+from normscape.scoring.day import DayRun
 from normscape.scoring.feed import Feed
 from normscape.scoring.handover import Handover, finish, hand_over, read_handover
 from normscape.scoring.log import LogWriter
 from normscape.scoring.paths import score_log
-from normscape.scoring.run import DayRun
 from normscape.scoring.serving import Follower, Served
 from normscape.scoring.source import FileSource
 from normscape.scoring.summary import ScoreSummary

@@ -5,7 +5,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from normscape.cli.scoring import review_app
+from normscape.cli.review import review_app
 from normscape.errors import UsageError
 from normscape.params import Params
 
@@ -83,7 +83,7 @@ def test_the_command_line_starts_fast() -> None:
     import subprocess
     import sys
 
-    script = "import sys, normscape.cli.scoring; sys.exit('torch' in sys.modules)"
+    script = "import sys, normscape.cli.review; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
 
 

@@ -15,7 +15,7 @@ import torch
 
 from normscape.errors import NormscapeError
 from normscape.params import Params, load_params
-from normscape.scoring import inbox, load, local_parts, log, run, scorer
+from normscape.scoring import day, inbox, load, local_parts, log, run, scorer
 from normscape.scoring.listing import list_images
 
 DAY = "2026-03-14"
@@ -25,8 +25,8 @@ POINTS: dict[str, tuple[Any, str, str]] = {
     "an image is decoded": (load, "_load_one", "after"),
     "a batch is scored": (scorer.Scorer, "score_batch", "after"),
     "a picture is written, not in place": (Path, "replace", "before"),
-    "an overlay is in place": (run, "write_overlay", "after"),
-    "a map is in place": (run, "write_map", "after"),
+    "an overlay is in place": (day, "write_overlay", "after"),
+    "a map is in place": (day, "write_map", "after"),
     "an image is copied to the inbox, without its record": (inbox, "copy_verified", "after"),
     "an image is in the inbox": (inbox.Inbox, "keep", "after"),
     "a number of the log is about to be taken": (local_parts.LocalParts, "claim", "before"),
@@ -40,7 +40,7 @@ POINTS: dict[str, tuple[Any, str, str]] = {
 
 def _prepared(root: str) -> Params:
     torch.set_num_threads(1)
-    run._COMMIT_SECONDS = 0.0  # after every batch
+    day._COMMIT_SECONDS = 0.0  # after every batch
     return load_params(Path(root) / "params.yaml")
 
 

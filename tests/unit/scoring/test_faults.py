@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from normscape.params import Params
-from normscape.scoring import run as run_module
+from normscape.scoring import day as day_module
 from normscape.scoring.array import read_map
 from normscape.scoring.compact import compact
 from normscape.scoring.inbox import Inbox
@@ -106,8 +106,8 @@ def test_a_clock_that_goes_back_and_a_day_to_come(
                  for n in range(100))  # fmt: skip
     clock = types.SimpleNamespace(now=lambda _: next(times))
     skewed = types.SimpleNamespace(datetime=clock, UTC=datetime.UTC)
-    monkeypatch.setattr(run_module, "datetime", skewed)
-    monkeypatch.setattr(run_module, "_COMMIT_SECONDS", 0.0)
+    monkeypatch.setattr(day_module, "datetime", skewed)
+    monkeypatch.setattr(day_module, "_COMMIT_SECONDS", 0.0)
     for day in (DAY, "2999-12-31"):
         folder = fill_day(project.root, day=day)
         assert finish(project, folder).logged == 20

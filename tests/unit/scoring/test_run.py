@@ -13,19 +13,20 @@ from typer.testing import CliRunner
 
 from normscape.backbones import runtime
 from normscape.backbones.runtime import resolve
-from normscape.cli import scoring as cli_scoring
 from normscape.cli.main import app
+from normscape.cli.review import review_app
 from normscape.detectors.model import InspectionModel, Prediction
 from normscape.errors import NormscapeError, UsageError
 from normscape.files import sha256_file
 from normscape.novelty import strange_level
 from normscape.params import Params, ReviewParams
+from normscape.scoring.day import sampled
 from normscape.scoring.inbox import Inbox
 from normscape.scoring.listing import day_of
 from normscape.scoring.log import read
 from normscape.scoring.parts import Partition
 from normscape.scoring.paths import overlay_path, score_log
-from normscape.scoring.run import open_version, sampled, score_place
+from normscape.scoring.run import open_version, score_place
 from normscape.scoring.scorer import Scorer
 
 from .conftest import Start
@@ -297,7 +298,7 @@ def test_the_verb(project: Params) -> None:
     assert result.exit_code == 0
     assert f"{DAY}, v0001: {IMAGES + 1} images, {IMAGES + 1} newly logged" in result.output
     assert "warning: feed/2026-03-14/bolt/x.png" in result.output
-    listed = CliRunner().invoke(cli_scoring.review_app, ["list", "--json", *options])
+    listed = CliRunner().invoke(review_app, ["list", "--json", *options])
     assert len(json.loads(listed.stdout)) == len(Inbox.of(project).records())
 
 
