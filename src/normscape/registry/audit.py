@@ -14,7 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from normscape.registry import durable
-from normscape.registry.contract import AuditEntry, History, is_version, number
+from normscape.registry.contract import (
+    AuditEntry,
+    History,
+)
+from normscape.registry.names import is_version, number
 
 
 class AuditLog:

@@ -23,15 +23,11 @@ from normscape.registry.contract import (
     History,
     KeepRule,
     VersionSummary,
-    check_alias,
-    check_movable,
     check_reason,
-    check_version,
-    is_version,
-    number,
     require_unchanged,
 )
 from normscape.registry.documents import AliasDocument
+from normscape.registry.names import check_alias, check_movable, check_version, is_version, number
 
 LEFTOVER_AGE = timedelta(days=1)
 """How old what a crash has left must be before it is removed."""

@@ -7,7 +7,6 @@ the bytes of versions that nothing needs; their numbers and what they measured s
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,9 +19,6 @@ PRODUCTION = "production"
 
 PREVIOUS = "previous"
 """Where a rollback of `production` leads: derived from it, so the two can never disagree."""
-
-_VERSION = re.compile(r"v\d{4,9}")
-_ALIAS = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 
 
 class StaleAliasError(NormscapeError):
@@ -236,52 +232,6 @@ class Registry(Protocol):
         Raises:
             BusyError: Another collection is under way.
         """
-
-
-def is_version(name: str) -> bool:
-    """Whether `name` has the form of a version, v0001."""
-    return _VERSION.fullmatch(name) is not None
-
-
-def number(version: str) -> int:
-    """The number of a version, to sort by."""
-    return int(version[1:])
-
-
-def check_version(name: str) -> None:
-    """Refuse what is not the name of a version, before it comes near a path or a key.
-
-    Raises:
-        UsageError: The name is malformed.
-    """
-    if not is_version(name):
-        raise UsageError(f"'{name}' is not a version; expected 'v' and digits, such as v0001")
-
-
-def check_alias(name: str) -> None:
-    """Refuse what is not the name of an alias, before it comes near a path or a key.
-
-    Raises:
-        UsageError: The name is malformed or could be taken for a version.
-    """
-    if _ALIAS.fullmatch(name) is None or re.fullmatch(r"v\d+", name):
-        raise UsageError(
-            f"'{name}' is not the name of an alias; expected a lowercase letter, then at most 62 "
-            "lowercase letters, digits, '-' or '_', and not the form of a version"
-        )
-
-
-def check_movable(name: str) -> None:
-    """Refuse a name that is no alias, and the alias that follows another.
-
-    Raises:
-        UsageError: The name is malformed or is `previous`.
-    """
-    check_alias(name)
-    if name == PREVIOUS:
-        raise UsageError(
-            f"'{PREVIOUS}' follows '{PRODUCTION}' and cannot be set; promote or roll back instead"
-        )
 
 
 def check_reason(reason: str) -> None:

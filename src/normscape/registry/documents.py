@@ -14,8 +14,12 @@ from typing import Any
 
 from normscape.errors import NormscapeError, UsageError
 from normscape.registry.audit import parse_entry
-from normscape.registry.contract import AliasState, AuditEntry, check_version
+from normscape.registry.contract import (
+    AliasState,
+    AuditEntry,
+)
 from normscape.registry.index import INDEX, BundleError, check_name
+from normscape.registry.names import check_version
 
 LIMIT = 1 << 20
 """No document is larger, in bytes."""

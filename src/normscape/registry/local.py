@@ -34,8 +34,6 @@ from normscape.registry.contract import (
     KeepRule,
     VersionSummary,
     check_reason,
-    is_version,
-    number,
 )
 from normscape.registry.documents import (
     AliasDocument,
@@ -45,6 +43,7 @@ from normscape.registry.documents import (
     encode_entry,
 )
 from normscape.registry.figures import figures_of
+from normscape.registry.names import is_version, number
 
 _LOCK_SECONDS = 60.0
 _TAKEN = (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR)

@@ -31,8 +31,6 @@ from normscape.registry.contract import (
     KeepRule,
     VersionSummary,
     check_reason,
-    is_version,
-    number,
     require_unchanged,
 )
 from normscape.registry.documents import (
@@ -43,6 +41,7 @@ from normscape.registry.documents import (
     decode_entry,
 )
 from normscape.registry.figures import figures_of
+from normscape.registry.names import is_version, number
 from normscape.registry.pins import Names, pinned
 from normscape.registry.s3_log import S3AuditLog, in_parallel
 from normscape.storage.client import (

@@ -19,8 +19,12 @@ from typing import TYPE_CHECKING, Any
 from normscape.registry.audit import new_entry
 from normscape.registry.base import LEFTOVER_AGE
 from normscape.registry.cache import BundleCache
-from normscape.registry.contract import Collection, KeepRule, number
+from normscape.registry.contract import (
+    Collection,
+    KeepRule,
+)
 from normscape.registry.documents import VersionDocument, encode_entry
+from normscape.registry.names import number
 from normscape.registry.pins import Mark, Names, all_pinned, marked
 from normscape.registry.s3_log import in_parallel
 from normscape.storage.conditions import PROBES
