@@ -76,10 +76,12 @@ class DLSR(nn.Module):
 
     def reconstruct(self, clean: Tensor) -> Tensor:
         """`z_0 (B, D)` noised with the stored noise and brought back by a few DDIM steps."""
-        config, batch = self.config, len(clean)
-        times = torch.linspace(config.noise_step, 0, config.sampler_steps + 1).round().long()
-        state = self.diffuse(clean, self.noise, times[:1].expand(batch).to(clean.device))
-        for now, then in pairwise(times.tolist()):
+        config, batch = self.config, clean.shape[0]
+        steps = config.sampler_steps
+        times = [round(config.noise_step * (steps - step) / steps) for step in range(steps + 1)]
+        start = clean.new_full((batch,), times[0], dtype=torch.long)
+        state = self.diffuse(clean, self.noise, start)
+        for now, then in pairwise(times):
             estimate: Tensor = self.denoiser(state, clean.new_full((batch,), now))
             if then == 0:
                 return estimate
