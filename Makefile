@@ -3,14 +3,16 @@ SHELL := /bin/bash
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export DO_NOT_TRACK := 1
+# With it every process would compile Prefect, DVC and the rest anew: uv leaves that to the first.
+unexport PYTHONDONTWRITEBYTECODE
 # The project's own Prefect: neither the user's profile nor a company's server.
 PREFECT = env -u PREFECT_PROFILE PREFECT_HOME=$(CURDIR)/.normscape/server PREFECT_SERVER_ANALYTICS_ENABLED=false \
 	PREFECT_API_URL=$${NORMSCAPE_PREFECT_API_URL:-http://127.0.0.1:4200/api} prefect
-PARALLEL = -n 2 --dist loadfile
+PARALLEL = -n 2 --dist loadfile --no-loadscope-reorder
 LOCK = uv --no-config pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--custom-compile-command 'make lock'
 
-.PHONY: help run test test-fast lint types data repro train score monitor monitor-ui server deploy worker bench-features bench-calibration bench-drift bench-pipeline bench-peers-env bench-quick bench-peers bench-speed bench-export bench-registry bench-scale bench-ablation bench-gate bench-monitor services bench-tables soak lock clean
+.PHONY: help run test test-fast lint types data repro train score monitor monitor-ui server deploy worker bench-features bench-calibration bench-drift bench-feeds bench-pipeline bench-peers-env bench-quick bench-peers bench-speed bench-export bench-registry bench-scale bench-ablation bench-gate bench-monitor services bench-tables soak lock clean
 
 help: ## Show what there is
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -72,11 +74,14 @@ bench-calibration: .venv/.synced ## Realised false-positive rates in simulation
 bench-gate: .venv/.synced ## How often the gate refuses an equal model, and a worse one, in simulation
 	@python -m bench.gate
 
-bench-drift: .venv/.synced ## False alarms and power of the drift decision in simulation
+bench-drift: .venv/.synced ## False alarms in a plant-year and power of the drift decision (about 30 minutes)
 	@python -m bench.drift
 
 bench-monitor: .venv/.synced ## Time and memory of a monitor run over ten million rows of the score log
 	@python -m bench.monitor
+
+bench-feeds: .venv/.synced ## The demo's feed drawn twenty times: right verdicts on the right days (15 minutes)
+	@python -m bench.feeds
 
 soak: .venv/.synced ## Kill loops and races, ten rounds, and the registry's races 100 times (hours)
 	@NORMSCAPE_RACES=100 pytest -q --timeout 7200 tests/unit/registry/test_races.py

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 CATEGORIES = 160
 _BLOCK = 10  # neighbouring images that resemble each other
 _RESEMBLANCE = 0.1  # share of the variance that a block has in common
-_LOOKS = dict.fromkeys(("mean_intensity", "std_intensity", "sharpness"), 0.5)
+_LOOKS = ("mean_intensity", "std_intensity", "sharpness")
 
 Scores = NDArray[np.float64]
 
@@ -74,7 +74,8 @@ def simulate(plant: Plant) -> tuple[pd.DataFrame, Iterator[pd.DataFrame]]:
     traffic = np.exp(rng.uniform(np.log(20), np.log(1000), CATEGORIES)).astype(int)
     if plant.traffic is not None:
         traffic = np.full(CATEGORIES, plant.traffic)
-    reference = _frame(images, _scores(rng, images, plant.offset), np.zeros(images.sum(), bool))
+    scores = _scores(rng, images, plant.offset)
+    reference = _frame(rng, plant, images, scores, np.zeros(images.sum(), bool))
     return reference, (_day(rng, plant, traffic, day) for day in range(plant.days))
 
 
@@ -95,7 +96,7 @@ def _day(
             share[touched] = change.size
     spoiled = rng.random(scores.size) < share
     scores[spoiled] += rng.uniform(2.0, 6.0, spoiled.sum())
-    return _frame(traffic, scores, spoiled)
+    return _frame(rng, plant, traffic, scores, spoiled)
 
 
 def _scores(rng: np.random.Generator, sizes: NDArray[np.int64], offset: float) -> Scores:
@@ -118,8 +119,18 @@ def _scores(rng: np.random.Generator, sizes: NDArray[np.int64], offset: float) -
     return np.sqrt(1 - _RESEMBLANCE) * own + np.sqrt(_RESEMBLANCE) * shared + days
 
 
-def _frame(sizes: NDArray[np.int64], scores: Scores, flagged: NDArray[np.bool_]) -> pd.DataFrame:
+def _frame(
+    rng: np.random.Generator,
+    plant: Plant,
+    sizes: NDArray[np.int64],
+    scores: Scores,
+    flagged: NDArray[np.bool_],
+) -> pd.DataFrame:
+    """Rows; brightness and the like scatter and have offsets of their own, and mean nothing."""
     names = np.array([f"c{number:03d}" for number in range(CATEGORIES)])
-    return pd.DataFrame(
-        {"category": np.repeat(names, sizes), "score": scores, "flagged": flagged, **_LOOKS}
-    )
+    looks = {}
+    for name in _LOOKS:
+        days = plant.offset * rng.normal(size=CATEGORIES)
+        looks[name] = 1.0 + 0.02 * (rng.normal(size=scores.size) + np.repeat(days, sizes))
+    category = np.repeat(names, sizes)
+    return pd.DataFrame({"category": category, "score": scores, "flagged": flagged, **looks})

@@ -101,6 +101,45 @@ def ablation(raw: dict[str, Any]) -> list[str]:
     ]
 
 
+def drift(raw: dict[str, Any]) -> list[str]:
+    """False alarms in a plant-year by the days' offset and by sizes, and delays of real changes."""
+    charts = ("location", "spread", "tail")
+    quiet = [
+        [
+            f"{offset} sd",
+            f"{row['mean']:.1f} [{row['low']:.1f}, {row['high']:.1f}]",
+            *(f"{mean(year[name] for year in row['alarms']):.1f}" for name in charts),
+            f"{row['bonferroni']:,.0f}",
+            f"{row['evidently']:,.0f}",
+        ]
+        for offset, row in raw["quiet"].items()
+    ]
+    sizes = [[name, *(f"{row[chart]}" for chart in charts)] for name, row in raw["sizes"].items()]
+    power = [
+        [
+            name, str(row["changes"]), f"{row['median_days']:.0f}",
+            *(f"{row['within'][days]:.0%}" for days in row["within"]),
+            f"{row['ks_within']['3']:.0%}", f"{row['ks_within']['14']:.0%}",
+        ]
+        for name, row in raw["power"].items()
+    ]  # fmt: skip
+    return [
+        *table(
+            ["false alarms in a plant-year, by the days' offset", "all [95 %]", *charts,
+             "KS, Bonferroni", "KS at 0.05 (Evidently)"], quiet,
+        ),
+        "",
+        *table(["in one plant-year, reference / images a day, offset 0.1 sd", *charts], sizes),
+        "",
+        "KS in the last columns is tuned to as many false alarms as the charts raise.",
+        "",
+        *table(
+            ["found, of", "changes", "median days", "in 1 day", "3", "7", "14", "KS in 3", "14"],
+            power,
+        ),
+    ]  # fmt: skip
+
+
 def _with_spread(values: list[float]) -> str:
     spread = f" ± {stdev(values):.3f}" if len(values) > 1 else ""
     return f"{mean(values):.3f}{spread}"
@@ -112,6 +151,6 @@ def _interval(found: dict[str, float]) -> str:
 
 
 RENDERERS: dict[str, Callable[[dict[str, Any]], list[str]]] = {
-    "ablation": ablation, "peers": peers, "scale": scale, "speed": speed,
+    "ablation": ablation, "drift": drift, "peers": peers, "scale": scale, "speed": speed,
 }  # fmt: skip
 """By the name of the result file."""

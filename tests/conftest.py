@@ -1,4 +1,4 @@
-"""What all tests share: a core for each worker, and real S3 servers."""
+"""What all tests share: a core for each worker, their order, and real S3 servers."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -21,11 +22,19 @@ def pytest_configure(config: pytest.Config) -> None:
         os.sched_setaffinity(0, {cores[number % len(cores)]})
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Start with the files that take longest, so that no worker ends alone with one of them."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    flows = Path(__file__).parent / "flows"
+    items.sort(key=lambda item: (item.path not in slow, flows not in item.path.parents))
+
+
 @pytest.fixture(scope="session")
 def seaweedfs_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """The environment of a client of a real SeaweedFS server with the bucket `normscape`."""
     with seaweedfs(tmp_path_factory.mktemp("seaweedfs")) as service:
         yield service.environment
+        service.process.kill()  # it takes seconds to end well, and nobody reads its data again
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import re
@@ -429,8 +430,13 @@ MODEL_SECTIONS = (
 )  # fmt: skip
 
 
-def load_params(path: Path = Path("params.yaml")) -> Params:
+def load_params(path: Path = Path("params.yaml"), *, recorded: bool = False) -> Params:
     """Read and validate `params.yaml`.
+
+    Args:
+        path: The file.
+        recorded: It was recorded with a model, maybe by another release: what is no parameter of
+            this one is left out.
 
     Raises:
         UsageError: The file is missing, is not YAML, or holds an unknown or wrong parameter.
@@ -447,10 +453,28 @@ def load_params(path: Path = Path("params.yaml")) -> Params:
         raise UsageError(f"{path}: expected sections such as 'manifest:', found {content!r}")
     if "root" in content:
         raise UsageError(f"{path}: unknown parameter 'root'; remove it")
+    content["root"] = path.resolve().parent
     try:
-        return Params.model_validate({**content, "root": path.resolve().parent})
+        if recorded:
+            content = _without_unknown(content)
+        return Params.model_validate(content)
     except ValidationError as error:
         raise UsageError(f"{path}: {_explain(error)}") from None
+
+
+def _without_unknown(content: dict[str, Any]) -> dict[str, Any]:
+    rest = copy.deepcopy(content)
+    try:
+        Params.model_validate(content)
+    except ValidationError as error:
+        for problem in error.errors():
+            if problem["type"] != "extra_forbidden":
+                continue
+            section: Any = rest
+            for name in problem["loc"][:-1]:
+                section = section[name]
+            del section[problem["loc"][-1]]
+    return rest
 
 
 def _explain(error: ValidationError) -> str:

@@ -20,6 +20,8 @@ from normscape.stages import validate as validate_stage
 REALBENCH = Path(__file__).resolve().parents[3] / "shared" / "realbench"
 SIZE = (36, 40)
 
+pytestmark = pytest.mark.slow
+
 
 def picture(seed: int, size: tuple[int, int] = SIZE) -> Image.Image:
     return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (*size, 3), np.uint8))

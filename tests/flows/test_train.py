@@ -29,6 +29,7 @@ def test_the_same_data_and_parameters_hold_nothing_new(line: Line) -> None:
     assert "no image waits for review" in sentence
 
 
+@pytest.mark.slow
 def test_images_that_wait_for_review_are_counted(line: Line) -> None:
     from monitoring.watch import watch
 

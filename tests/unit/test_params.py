@@ -59,3 +59,12 @@ def test_the_fingerprint_follows_what_shapes_a_model(tmp_path: Path) -> None:
     steps = load_params(write(tmp_path, "detector: {steps: 7}"))
     assert base.fingerprint() == gate.fingerprint() != steps.fingerprint()
     assert base.fingerprint("manifest") == steps.fingerprint("manifest")
+
+
+def test_what_another_release_recorded_is_read_without_what_is_no_parameter(tmp_path):
+    path = tmp_path / "params.yaml"
+    path.write_text("monitor: {defect_share: 0.2, min_images: 9}\nwaffles: {}\n")
+    assert load_params(path, recorded=True).monitor.min_images == 9
+    path.write_text("monitor: {defect_share: 0.2, min_images: many}\n")
+    with pytest.raises(UsageError, match=r"monitor\.min_images"):
+        load_params(path, recorded=True)

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from normscape.drift.episodes import CALM_Z, LENGTHS, Episodes, Flags, Grid, since, strongest
+from normscape.drift.episodes import LENGTHS, Episodes, Flags, Grid, Look, since, strongest
 from normscape.drift.scatter import POOL_DAYS, Row, Scatter
 
 _TINY = 1e-12
@@ -54,11 +54,13 @@ class Rule:
         limit: On |z|.
         min_effect: On |shift|.
         day_to_day: Prior of τ.
+        corroborated: On |z|, on days on which something else speaks for a change.
     """
 
     limit: float
     min_effect: float
     day_to_day: float
+    corroborated: float = np.inf
 
 
 @dataclass(frozen=True)
@@ -80,22 +82,29 @@ class Course:
     offset: NDArray[np.float64]
 
 
-def run_chart(figures: Figures, rule: Rule) -> Course:
-    """Replay all days in order; a day's verdict knows nothing of the days after it."""
+def run_chart(figures: Figures, rule: Rule, other: Flags | None = None) -> Course:
+    """Replay all days in order; a day's verdict knows nothing of the days after it.
+
+    Args:
+        figures: What is charted.
+        rule: When to alarm.
+        other: `(C, T)`: something else speaks for a change; never when None.
+    """
     size = figures.values.shape
     course = Course(
         np.zeros(size, bool), np.full(size, np.nan), np.full(size, np.nan),
         np.zeros(size, np.int64), np.empty(size[1]),
     )  # fmt: skip
-    chart = _Chart(figures, rule)
+    chart = _Chart(figures, rule, np.zeros(size, bool) if other is None else other)
     for day in range(size[1]):
         chart.look(day, course)
     return course
 
 
 class _Chart:
-    def __init__(self, figures: Figures, rule: Rule) -> None:
+    def __init__(self, figures: Figures, rule: Rule, other: Flags) -> None:
         self._figures, self._rule = figures, rule
+        self._limits = np.where(other, min(rule.corroborated, rule.limit), rule.limit)
         count, days = figures.values.shape
         self._seen = np.isfinite(figures.values)
         self._values = np.where(self._seen, figures.values, 0.0)
@@ -115,15 +124,17 @@ class _Chart:
         freedom = np.minimum(self._figures.freedom, POOL_DAYS) + self._scatter.days(day)
         z = _normal_score(shift / error, freedom[:, None])
         strength = np.where(used, np.abs(z), -1.0)
-        found = (strength >= self._rule.limit) & (np.abs(shift) >= self._rule.min_effect)
+        found = (strength >= self._limits[:, day, None]) & (np.abs(shift) >= self._rule.min_effect)
         best, rows = strongest(found, strength), np.arange(len(seen))
         course.offset[day] = np.sqrt(offset)
         course.shift[:, day] = np.where(seen, shift[rows, best], np.nan)
         course.z[:, day] = np.where(seen, z[rows, best], np.nan)
         course.days[:, day] = np.asarray(LENGTHS)[best]
         scattered = self._squared(day, weight, 1.0 / prior)
-        calm = (np.abs(shift) < self._rule.min_effect / 2) | (np.abs(z) < CALM_Z)
-        course.alarm[:, day] = self._episodes.update(day, seen, found, calm, strength)
+        level = self._episodes.level[:, None]
+        calm = np.where(used, level * (level - 2.0 * shift) / (2.0 * error**2), -np.inf)
+        look = Look(shift, strength)
+        course.alarm[:, day] = self._episodes.update(day, seen, found, calm, look)
         self._scatter.add(day, *scattered, self._episodes.learned[:, day])
 
     def _baseline(self, day: int, weight: Grid, prior: Row) -> tuple[Grid, Grid]:

@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
 LENGTHS = (1, 2, 3, 5, 7, 14)
 """Days of the windows that are looked at, the last of them the day itself."""
 
-CALM_DAYS = 3
-"""An alarm is over when so many days lie back at the usual level, as a mean."""
-
-CALM_Z = 1.0
-"""A mean of them that is so little significant lies at the usual level."""
-
-_CALM = LENGTHS.index(CALM_DAYS)
+CALM_EVIDENCE = 4.0
+"""Log likelihood ratio, usual level against that of the alarm, from where an alarm is over."""
 
 Grid = NDArray[np.float64]
 Flags = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Look:
+    """A day's look at the windows of C charts, `(C, K)` each.
+
+    Attributes:
+        figure: What is charted.
+        strength: How far it is from usual.
+    """
+
+    figure: Grid
+    strength: Grid
 
 
 class Episodes:
@@ -26,11 +36,13 @@ class Episodes:
     Attributes:
         learned: `(C, T)`: the days that the usual level is learned from.
         away: `(C,)`: an alarm is on.
+        level: `(C,)`: the figure of the window that began it.
     """
 
     def __init__(self, categories: int, days: int) -> None:
         self.learned = np.zeros((categories, days), bool)
         self.away = np.zeros(categories, bool)
+        self.level = np.zeros(categories)
         self._first = np.zeros(categories, np.int64)
 
     def starts(self, day: int) -> NDArray[np.int64]:
@@ -39,28 +51,29 @@ class Episodes:
         starts: NDArray[np.int64] = np.minimum(wanted, day)
         return starts
 
-    def update(self, day: int, seen: Flags, found: Flags, calm: Flags, strength: Grid) -> Flags:
+    def update(self, day: int, seen: Flags, found: Flags, calm: Grid, look: Look) -> Flags:
         """Begin and end alarms after a day was looked at.
 
         Args:
             day: Its index.
             seen: `(C,)`: there were images.
             found: `(C, K)`: the windows that alarm.
-            calm: `(C, K)`: the windows that lie near the usual level.
-            strength: `(C, K)`; the strongest window that alarms says when the change began.
+            calm: `(C, K)`: log likelihood ratio of each window, usual level against `level`.
+            look: The windows; the strongest that alarms says when the change began.
 
         Returns:
             `away`, a copy.
         """
         begins = found.any(axis=1) & seen & ~self.away
-        best = np.argmax(np.where(found, strength, -np.inf), axis=1)
+        ends = self.away & seen & (calm >= CALM_EVIDENCE).any(axis=1)
+        best = strongest(found, look.strength)
+        starts = self.starts(day)
         for row in np.flatnonzero(begins):
-            start = max(day + 1 - LENGTHS[best[row]], int(self._first[row]))
+            start = int(starts[row, best[row]])
             self.learned[row, start : day + 1] = False
-            self._first[row] = start
-        long = day - self._first >= CALM_DAYS
-        ends = self.away & seen & calm[:, _CALM] & long
-        self._first[ends] = day + 1 - CALM_DAYS
+            self._first[row], self.level[row] = start, look.figure[row, best[row]]
+        for row in np.flatnonzero(ends):
+            self._first[row] = starts[row, int(np.argmax(calm[row]))]
         self.away = (self.away | begins) & ~ends
         self.learned[seen & ~self.away, day] = True
         return self.away.copy()

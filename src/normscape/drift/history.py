@@ -87,27 +87,21 @@ def _without(
 def _figures(rows: pd.DataFrame, reference: Reference) -> pd.DataFrame:
     names = np.asarray(reference.categories, dtype=object)
     codes = pd.Categorical(rows["category"], categories=reference.categories).codes.astype(np.int64)
-    found = {"category": names[np.unique(codes)]}
+    grids = {name: np.full(len(names), np.nan) for name in COLUMNS[2:]}
     for name in MEASURES:
         values = measure(rows, name)
         finite = np.isfinite(values)
         groups, body = bodies(values[finite], codes[finite])
-        place = np.searchsorted(groups, np.unique(codes))
-        known = np.isin(np.unique(codes), groups)
-        place = np.minimum(place, max(len(groups) - 1, 0))
-        location = body.location[place] if len(groups) else np.empty(0)
-        found[f"{name}_location"] = np.where(known, location, np.nan)
+        grids[f"{name}_location"][groups] = body.location
         if name == "score":
-            found["spread"] = body.spread
-            raised = np.maximum(body.location - reference.bodies[name].location[groups], 0.0)
-            level = np.full(len(names), np.inf)
-            level[groups] = reference.tail_level[groups] + raised
-            found["tail"] = np.bincount(codes[values > level[codes]], minlength=len(names))[groups]
-    counts = np.bincount(codes, minlength=len(names))
-    flagged = np.bincount(
-        codes,
-        weights=rows["flagged"].fillna(False).to_numpy(dtype=np.float64),
-        minlength=len(names),
+            grids["spread"][groups] = body.spread
+    raised = grids["score_location"] - reference.bodies["score"].location
+    level = reference.tail_level + np.maximum(raised, 0.0)
+    high = measure(rows, "score") > level[codes]
+    flagged = rows["flagged"].fillna(False).to_numpy(dtype=bool)
+    for name, chosen in (("images", codes), ("tail", codes[high]), ("flagged", codes[flagged])):
+        grids[name] = np.bincount(chosen, minlength=len(names)).astype(np.float64)
+    present = np.unique(codes)
+    return pd.DataFrame(
+        {"category": names[present], **{name: grid[present] for name, grid in grids.items()}}
     )
-    found["images"], found["flagged"] = counts[np.unique(codes)], flagged[np.unique(codes)]
-    return pd.DataFrame(found)

@@ -9,6 +9,7 @@ import pandas as pd
 
 from normscape.drift.budget import limits
 from normscape.drift.chart import Course, Figures, Rule, run_chart
+from normscape.drift.episodes import Flags
 from normscape.drift.history import History
 from normscape.drift.reference import LOOKS, Reference
 from normscape.drift.robust import Numbers
@@ -20,7 +21,8 @@ SPREAD_IMAGES = 50
 
 _SPREAD_VARIANCE = 1.3  # of the figure of the width, times the number of images
 _SPREAD_OFFSET = 0.1  # prior of its harmless variation between days
-_LOOK = Rule(limit=3.0, min_effect=0.5, day_to_day=0.25)  # of an image statistic, to be named
+_LOOK = Rule(limit=4.0, min_effect=0.5, day_to_day=0.25)  # of an image statistic
+_RECENT_DAYS = 7  # a look that changed longer ago is the usual look
 
 
 @dataclass(frozen=True)
@@ -54,11 +56,12 @@ def replay(reference: Reference, history: History, params: MonitorParams) -> Rep
     grids = _Grids(reference, table, days)
     bound = limits(params.false_alarms_per_year, len(reference.categories))
     figures = grids.figures("score")
-    body = run_chart(figures, Rule(bound.location, params.min_effect, params.day_to_day))
+    looks = {name: run_chart(grids.figures(name), _LOOK) for name in LOOKS}
+    rule = Rule(bound.location, params.min_effect, params.day_to_day, bound.corroborated)
+    body = run_chart(figures, rule, _just_changed([each.alarm for each in looks.values()]))
     least = width_of_ratio(params.min_spread)
     spread = run_chart(grids.widths(), Rule(bound.spread, least, _SPREAD_OFFSET))
     tail = run_tail(grids.tails(), limit=bound.tail, min_rise=params.min_rise)
-    looks = {name: run_chart(grids.figures(name), _LOOK) for name in LOOKS}
     return Replay(reference, days, table, figures.values, body, spread, tail, looks)
 
 
@@ -97,6 +100,17 @@ def trend(found: Replay) -> pd.DataFrame:
             "rising": found.tail.alarm[row, column],
         }
     )
+
+
+def _just_changed(looks: list[Flags]) -> Flags:
+    """`(C, T)`: on this day or a few days before, an image statistic left its usual level."""
+    recent = np.zeros_like(looks[0])
+    for alarm in looks:
+        begun = alarm.copy()
+        begun[:, 1:] &= ~alarm[:, :-1]
+        for back in range(min(_RECENT_DAYS, begun.shape[1])):
+            recent[:, back:] |= begun[:, : begun.shape[1] - back]
+    return recent
 
 
 class _Grids:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special, stats
 
-from normscape.drift.episodes import CALM_Z, LENGTHS, Episodes, Flags, before, since, strongest
+from normscape.drift.episodes import LENGTHS, Episodes, Flags, Look, before, since, strongest
 
 _PRIOR_IMAGES = 50.0  # what the common rate counts for in a category without history
 _PRIOR_SQUARES = 20.0  # squared expected counts that the prior of φ counts for
@@ -76,15 +76,14 @@ def run_tail(found: TailCounts, *, limit: float, min_rise: float) -> TailCourse:
     )  # fmt: skip
     tail = _Tail(found)
     for day in range(days):
-        rate, usual, z = tail.look(day)
+        rate, usual, z, calm = tail.look(day)
         seen, rows = found.images[:, day] > 0, np.arange(count)
         high = (z >= limit) & (rate - usual >= min_rise)
         best = strongest(high, z)
         for grid, values in ((course.rate, rate), (course.usual, usual), (course.z, z)):
             grid[:, day] = np.where(seen, values[rows, best], np.nan)
         course.days[:, day] = np.asarray(LENGTHS)[best]
-        calm = (rate - usual < min_rise / 2) | (z < CALM_Z)
-        course.alarm[:, day] = tail.episodes.update(day, seen, high, calm, z)
+        course.alarm[:, day] = tail.episodes.update(day, seen, high, calm, Look(rate, z))
         tail.measure(day, usual[:, 0])
     return course
 
@@ -104,8 +103,8 @@ class _Tail:
     def _variation(self) -> float:
         return max(self._squares / self._expected, 0.0)
 
-    def look(self, day: int) -> tuple[Counts, Counts, Counts]:
-        """Rate, usual rate and z of each window, `(C, K)`."""
+    def look(self, day: int) -> tuple[Counts, Counts, Counts, Counts]:
+        """Rate, usual rate, z and `calm` of `Episodes.update` of each window, `(C, K)`."""
         found, until = self._found, slice(0, day + 1)
         starts = self.episodes.starts(day)
         counts, images = found.counts[:, until], found.images[:, until]
@@ -123,7 +122,12 @@ class _Tail:
         p_value = special.betainc(np.maximum(inside[0], 1e-9), 1.0 / spread, share)
         p_value = np.where(inside[0] > 0, np.clip(p_value, 1e-300, 1.0), 1.0)
         z = np.where(inside[1] > 0, stats.norm.isf(p_value), -np.inf)
-        return inside[0] / np.maximum(inside[1], 1.0), usual, z
+        # quasi-likelihood: counts that vary more than Poisson's say less
+        level = np.maximum(self.episodes.level[:, None], usual)
+        expected = usual * inside[1]
+        ratio = (level - usual) * inside[1] - inside[0] * np.log(level / usual)
+        calm = ratio / (1.0 + self._variation * expected)
+        return inside[0] / np.maximum(inside[1], 1.0), usual, z, calm
 
     def measure(self, day: int, usual: Counts) -> None:
         """What the scatter of a quiet day's counts around the usual ones says of φ."""

@@ -202,7 +202,7 @@ class Bundle:
         """The parameters the model was made with; paths and other machine matters are defaults."""
         from normscape.params import load_params
 
-        return load_params(self.folder / "params.yaml")
+        return load_params(self.folder / "params.yaml", recorded=True)
 
     def _parse(self, name: str, parse: Callable[[Any], T]) -> T:
         check_json(self.folder / name)

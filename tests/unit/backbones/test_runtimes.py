@@ -102,6 +102,7 @@ def test_other_weights_than_the_bundle_was_made_with_are_refused(cache: Path) ->
         load_identity(replace(made, weights_sha256="0" * 64), cache=cache)
 
 
+@pytest.mark.slow
 @needs_cpu
 def test_damaged_conversion_is_made_again(tmp_path: Path, photographs: Tensor) -> None:
     wanted = params(levels=(1,), precision="fp32")
@@ -115,6 +116,7 @@ def test_damaged_conversion_is_made_again(tmp_path: Path, photographs: Tensor) -
     assert binary.read_bytes() != bytes(content)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "levels", "shape"),
     [

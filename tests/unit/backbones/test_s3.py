@@ -128,6 +128,7 @@ def test_incomplete_address_is_a_usage_error(url: str, tmp_path: Path) -> None:
         fetch_s3(url, tmp_path)
 
 
+@pytest.mark.slow
 def test_store_that_does_not_answer_is_an_error_within_seconds(
     bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,8 +1,11 @@
 from pathlib import Path
 
+import pytest
+
 from bench import production
 
 
+@pytest.mark.slow
 def test_the_logs_figures_are_measured(tmp_path: Path) -> None:
     raw = {
         "log": production.log_figures(tmp_path, 5000),

@@ -22,6 +22,7 @@ def call(project: Path, *arguments: str):
     return CliRunner().invoke(data_app, arguments)
 
 
+@pytest.mark.slow
 def test_the_demo_is_made_once_and_then_found_equal(project):
     pytest.importorskip("elpv_dataset", reason="the extra 'demo' is not installed")
     made = call(project, "demo")

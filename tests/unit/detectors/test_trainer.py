@@ -84,6 +84,7 @@ def test_an_interruption_changes_nothing(tmp_path, prototypes, params, data, at)
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
 
 
+@pytest.mark.slow
 def test_every_evaluation_is_told_once_also_after_an_interruption(
     tmp_path, prototypes, params, data
 ):
@@ -106,6 +107,7 @@ def test_every_evaluation_is_told_once_also_after_an_interruption(
     assert 0 < rates[2] < rates[1] < rates[0] < often.detector.learning_rate
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("repository", [False, True])
 def test_watched_or_not_the_training_is_the_same(
     tmp_path, prototypes, params, data, *, monkeypatch, capsys, repository
@@ -122,6 +124,7 @@ def test_watched_or_not_the_training_is_the_same(
     assert (tmp_path / "curves/plots/metrics/held_out.tsv").exists() != repository
 
 
+@pytest.mark.slow
 def test_stops_early_with_the_best_tensors(tmp_path, prototypes, params, data):
     # A learning rate that destroys: the first evaluation stays the best one.
     wild = changed(params, learning_rate=30.0, steps=500, patience=2)

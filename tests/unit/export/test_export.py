@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from typer.testing import CliRunner
 
 from normscape.backbones.runtime import cpu_has_bf16
+from normscape.cli.main import app
 from normscape.data.images import read_image
 from normscape.errors import NormscapeError, UsageError
 from normscape.export import Exported
@@ -246,7 +248,10 @@ def test_images_to_compare_on_are_spread(project: Params) -> None:
     assert len(parity_images(few, project.data, known)) == 8
 
 
-def test_the_command_line_refuses_before_any_work(trained: Path, tmp_path: Path) -> None:
-    done = normscape(trained, "production", "--out", str(tmp_path))
-    assert done.returncode == 2
-    assert done.stderr == f"error: {tmp_path} exists; name a folder that does not, or remove it\n"
+def test_the_command_line_refuses_before_any_work(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(trained)
+    command = ["models", "export", "production", "--out", str(tmp_path)]
+    with pytest.raises(UsageError, match="exists; name a folder that does not, or remove it"):
+        CliRunner().invoke(app, command, catch_exceptions=False)

@@ -3,15 +3,15 @@
 import datetime
 import json
 import os
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 import yaml
+from typer.testing import CliRunner
 
 from normscape.alerts import EVENT, Alert, AlertStore, Finding, Kind, Severity
+from normscape.cli.main import app
 from normscape.errors import NormscapeError
 from normscape.files import write_json
 from normscape.params import Params, load_params
@@ -134,13 +134,11 @@ def test_pictures_just_written_are_kept(tmp_path: Path) -> None:
     assert list((params.state / "maps").rglob("*.png")) == [fresh]
 
 
-def test_the_command(tmp_path: Path) -> None:
+def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     params = make(tmp_path, log_days=1)
     fill(params, DAYS[:3])
-    done = subprocess.run(
-        [sys.executable, "-m", "normscape.cli", "prune", "--json"],
-        cwd=tmp_path, capture_output=True, text=True, check=True,
-    )  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(app, ["prune", "--json"], catch_exceptions=False)
     found = json.loads(done.stdout)
     assert [item["day"] for item in found["removed"]] == DAYS[:3]
     assert not found["dry_run"]

@@ -184,7 +184,9 @@ def test_an_image_is_offered_when_it_has_settled(tmp_path: Path, store) -> None:
     assert "deep is a folder inside" in feed.look()[1][0]
 
 
-def test_a_version_is_not_judged_before_its_window(project: Params) -> None:
+def test_a_version_is_not_judged_before_its_window(tmp_path: Path) -> None:
+    project = Params(root=tmp_path)
+    record_path(project).parent.mkdir(parents=True)
     require_window(project, "v0002")
     record = {"version": "v0002", "since": "2026-03-14T00:00:00+00:00", "before": "v0001",
               "window": [[DAY, "feed/a.png", None]], "finished": None}  # fmt: skip
@@ -199,9 +201,9 @@ def test_a_version_is_not_judged_before_its_window(project: Params) -> None:
         require_window(project, "v0002")
 
 
-def test_only_a_folder_is_followed(project: Params) -> None:
+def test_only_a_folder_is_followed(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="expected a feed"):
-        follow(project.root / "gone", project, say=print, warn=print, stop=lambda: True)
+        follow(tmp_path / "gone", Params(root=tmp_path), say=print, warn=print, stop=lambda: True)
 
 
 @pytest.mark.slow
@@ -232,7 +234,8 @@ def test_pruning_while_a_process_scores(
     assert not list((params.state / "maps").glob(f"*/{DAY}/*"))
 
 
-def test_days_that_were_pruned_are_not_scored_again(project: Params) -> None:
+def test_days_that_were_pruned_are_not_scored_again(tmp_path: Path) -> None:
+    project = Params(root=tmp_path)
     folder, store = project.root / "feed", score_log(project)
     picture(folder / DAY / "bolt" / "a.png", 1, "bolt")
     append(store, frame(row(1, path=f"feed/{DAY}/bolt/a.png")))

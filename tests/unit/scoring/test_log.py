@@ -167,6 +167,7 @@ def test_a_missing_part_is_noticed(tmp_path: Path) -> None:
         read(store)
 
 
+@pytest.mark.slow
 def test_writers_in_many_processes(tmp_path: Path) -> None:
     script = (
         "import sys; sys.path.insert(0, sys.argv[1])\n"

@@ -11,7 +11,7 @@ import pytest
 
 from normscape.stages.curves import training_curves
 
-# A training of 150 steps on random tokens; with an argument it kills itself after that step.
+# A training of 100 steps on random tokens; with an argument it kills itself after that step.
 TRAINING = """
 import json, os, signal, sys
 from pathlib import Path
@@ -24,7 +24,7 @@ from normscape.prototypes.sample import sample_tokens
 from normscape.stages.curves import training_curves
 
 params = Params.model_validate({"detector": {
-    "steps": 150, "batch_tokens": 64, "width": 8, "blocks": 1, "heads": 2, "noise_step": 20,
+    "steps": 100, "batch_tokens": 64, "width": 8, "blocks": 1, "heads": 2, "noise_step": 20,
     "timesteps": 100, "prototype_share": 0.5, "checkpoint_seconds": 1e-9, "patience": 100}})
 torch.manual_seed(0)
 torch.set_num_threads(1)
@@ -77,16 +77,16 @@ def git(folder: Path, *arguments: str) -> None:
 @pytest.mark.slow
 def test_complete_and_not_doubled_after_kill_9(tmp_path: Path) -> None:
     folder = tmp_path / "state/dvclive/detector"
-    # At the evaluation after step 75 the curves are ahead of the checkpoint, which is of step 74.
-    killed = training(tmp_path, "75")
+    # At the evaluation after step 50 the curves are ahead of the checkpoint, which is of step 49.
+    killed = training(tmp_path, "50")
     assert killed.returncode == -signal.SIGKILL, killed.stderr
-    assert [step for step, _ in read(folder)["loss"]] == [25, 50, 75]
+    assert [step for step, _ in read(folder)["loss"]] == [25, 50]
     with (folder / "plots/metrics/loss.tsv").open("a") as torn:
         torn.write("10")
     ended = training(tmp_path)
     assert ended.returncode == 0, ended.stderr
     curve = json.loads(ended.stdout)
-    assert [entry["step"] for entry in curve] == [25, 50, 75, 100, 125, 150]
+    assert [entry["step"] for entry in curve] == [25, 50, 75, 100]
     names = ("loss", "diffusion", "local", "transport", "held_out", "learning_rate")
     assert read(folder) == {
         name: [(entry["step"], entry[name]) for entry in curve] for name in names
@@ -105,6 +105,7 @@ def test_curves_grow_with_the_training(tmp_path: Path, monkeypatch: pytest.Monke
     assert [step for step, _ in read(Path("curves"))["loss"]] == [25, 50]
 
 
+@pytest.mark.slow
 def test_nothing_but_the_curves_is_written_in_a_repository(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -121,6 +122,7 @@ def test_nothing_but_the_curves_is_written_in_a_repository(
     assert status.stdout == "?? state/\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("with_dvc", [False, True])
 def test_a_repository_without_a_commit_costs_the_curves_alone(
     tmp_path: Path,

@@ -84,6 +84,7 @@ def test_a_store_that_ignores_conditions_is_refused(moto_store: ObjectStore, ign
     assert list(moto_store.list(PROBES)) == []
 
 
+@pytest.mark.slow
 def test_a_claim_whose_answer_was_lost_is_known_as_ours(
     moto_store: ObjectStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -98,6 +99,7 @@ def test_a_claim_whose_answer_was_lost_is_known_as_ours(
     assert moto_store.get_bytes("claim", limit=9)[0] == b"mine too"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["500", "drop", "truncate"])
 def test_a_passing_fault_is_not_noticed(
     moto_store: ObjectStore, monkeypatch: pytest.MonkeyPatch, kind: str
@@ -109,6 +111,7 @@ def test_a_passing_fault_is_not_noticed(
         assert quick(moto_store).get_bytes("a", limit=7)[0] == b"content"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "told"),
     [("500", "failed with 500"), ("hang", "Read timeout"), ("drop", "cannot be used")],
@@ -123,6 +126,7 @@ def test_a_fault_that_stays_is_one_sentence(
             quick(moto_store, attempts=1).get_bytes("a", limit=7)
 
 
+@pytest.mark.slow
 def test_a_changed_upload_is_refused_by_a_real_store(
     seaweedfs_environment, use_s3, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -144,6 +148,7 @@ def test_the_bucket_is_named_when_it_is_missing(moto_store: ObjectStore) -> None
         store.put("a", b"")
 
 
+@pytest.mark.slow
 def test_wrong_credentials_are_named_and_not_shown(
     seaweedfs_environment, use_s3, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -174,6 +179,7 @@ def test_a_password_in_the_endpoint_is_never_shown(
     assert "hunter2" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_a_clock_that_is_wrong_is_named(
     seaweedfs_environment, use_s3, monkeypatch: pytest.MonkeyPatch
 ) -> None:

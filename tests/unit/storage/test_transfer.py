@@ -114,6 +114,7 @@ def test_a_download_that_is_cut_off_goes_on_where_it_was(through_faults, big: Pa
     assert all(ranges[1:])
 
 
+@pytest.mark.slow
 def test_a_download_that_was_given_up_is_continued_by_the_next(through_faults, big: Path) -> None:
     store, proxy = through_faults
     upload(store, big, "big")
@@ -130,6 +131,7 @@ def test_a_download_that_was_given_up_is_continued_by_the_next(through_faults, b
     assert not part.exists()
 
 
+@pytest.mark.slow
 def test_a_flipped_byte_is_fetched_again_or_named(through_faults, big: Path) -> None:
     store, proxy = through_faults
     upload(store, big, "big")
@@ -163,6 +165,7 @@ def test_a_missing_or_oversized_object_is_named(moto_store, tmp_path: Path) -> N
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_many_processes_want_the_same_file(moto_store, big: Path) -> None:
     upload(moto_store, big, "big")
     digest, target = sha256_file(big), big.with_name("target")

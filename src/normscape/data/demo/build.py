@@ -49,20 +49,24 @@ class Truth:
     defect_type: str
 
 
-def build_demo(data: Path, feed: Path, pin: PinnedHash | None = None) -> None:
+def build_demo(
+    data: Path, feed: Path, pin: PinnedHash | None = None, *, feed_seed: int = 0
+) -> None:
     """Fill `data` (MVTec layout) and `feed` (day/[category/]image, truth.csv), replacing both.
 
     Args:
         data: The folder of the versioned images.
         feed: The folder of the production feed.
         pin: What `data` must hash to; nothing is replaced if it does not.
+        feed_seed: Which feed; 0 is the one of `make run`. The data are the same for all.
 
     Raises:
         NormscapeError: A package of the photographs is missing, or a folder cannot be written.
         DataError: A package ships other photographs, or the hash is not `pin`.
     """
     with atomic_folder(data) as new_data, atomic_folder(feed) as new_feed:
-        truths = _solar("mono", new_data, new_feed) + _solar("poly", new_data, new_feed)
+        truths = _solar("mono", new_data, new_feed, feed_seed)
+        truths += _solar("poly", new_data, new_feed, feed_seed)
         croppers = {
             name: Cropper(name, texture(name), roles(_ARRIVING if name == "grass" else _TRAINED))
             for name in ("brick", "gravel", "grass")
@@ -70,13 +74,15 @@ def build_demo(data: Path, feed: Path, pin: PinnedHash | None = None) -> None:
         for name in ("brick", "gravel"):
             _texture_data(name, croppers, new_data / name)
             for day in FEED_DAYS:
-                crops = _with_defects(croppers, name, "feed", day, _FEED_IMAGES)
+                crops = _with_defects(
+                    croppers, name, "feed", day, _FEED_IMAGES, feed_seed=feed_seed
+                )
                 truths += _write_day(new_feed, f"{day}/{name}", name, crops)
         for day, role, counts in (
             (ARRIVAL_DAY, "arrival", _ARRIVING_IMAGES),
             (LAST_DAY, "after", _AFTER_IMAGES),
         ):
-            crops = _with_defects(croppers, "grass", role, day, counts)
+            crops = _with_defects(croppers, "grass", role, day, counts, feed_seed=feed_seed)
             truths += _write_day(new_feed, day, "grass", crops)
         _write_truth(new_feed / TRUTH_FILE, truths)
         if pin is not None:
@@ -89,7 +95,7 @@ def build_demo(data: Path, feed: Path, pin: PinnedHash | None = None) -> None:
             )
 
 
-def _solar(kind: Literal["mono", "poly"], data: Path, feed: Path) -> list[Truth]:
+def _solar(kind: Literal["mono", "poly"], data: Path, feed: Path, feed_seed: int) -> list[Truth]:
     category = f"solar_{kind}"
     cells = solar_cells(kind)
     normal = hash_order(category, cells.normal, key=lambda path: path.name)
@@ -99,6 +105,11 @@ def _solar(kind: Literal["mono", "poly"], data: Path, feed: Path) -> list[Truth]
     _copy(normal[:_SOLAR_TEST], data / category / "test" / "good")
     _copy(defective[:_SOLAR_TEST], data / category / "test" / "defective")
     normal, defective = normal[_SOLAR_TEST:], defective[_SOLAR_TEST:]
+    if feed_seed:
+        order = f"{category}/feed {feed_seed}"
+        normal, defective = (
+            hash_order(order, paths, key=lambda path: path.name) for paths in (normal, defective)
+        )
 
     truths = []
     for index, day in enumerate(FEED_DAYS):
@@ -148,7 +159,13 @@ def _texture_data(name: str, croppers: dict[str, Cropper], folder: Path) -> None
 
 
 def _with_defects(
-    croppers: dict[str, Cropper], name: str, role: str, day: str, counts: tuple[int, int]
+    croppers: dict[str, Cropper],
+    name: str,
+    role: str,
+    day: str,
+    counts: tuple[int, int],
+    *,
+    feed_seed: int,
 ) -> list[tuple[str, str, Grey]]:
     """Crops of one day as (name, kind of defect, pixels); the kinds take turns.
 
@@ -158,8 +175,10 @@ def _with_defects(
         role: The role of the regions that are cropped.
         day: The day of the feed.
         counts: How many normal and how many defective crops.
+        feed_seed: Which feed.
     """
-    crops = croppers[name].take(role, f"feed {day}", sum(counts))
+    feed = f"feed {feed_seed} {day}" if feed_seed else f"feed {day}"
+    crops = croppers[name].take(role, feed, sum(counts))
     spoiled = hash_order(f"{name}/{day}", range(len(crops)))[: counts[1]]
     kinds = list(KINDS)
     first = FEED_DAYS.index(day)

@@ -48,6 +48,7 @@ def test_only_the_first_categories_are_tested(made):
     assert [(made / name / "test").is_dir() for name in names] == [True, True, False]
 
 
+@pytest.mark.slow
 def test_a_larger_set_of_other_workers_contains_it(made, tmp_path):
     larger = ScaleSet(4, 5, train=4, test_normal=3, test_anomalous=8, test_categories=2, size=64)
     build_scale_set(tmp_path / "larger", larger, workers=2, progress=False)
