@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from normscape.cli.options import print_table
+
 HEAVY = ("torch", "timm", "pandas", "numpy", "prefect", "great_expectations", "matplotlib", "ot")
 
 
@@ -62,3 +64,11 @@ def test_a_users_mistake_is_one_line_and_an_exit_code(
     assert done.stderr.startswith("error: ")
     assert done.stderr.count("\n") == 1
     assert message in done.stderr
+
+
+def test_tables_show_what_others_wrote_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    print_table(("why",), [("moved [production] back, see [/b]",), ("\x1b[2Jred",)])
+    shown = capsys.readouterr().out
+    assert "moved [production] back, see [/b]" in shown
+    assert "\\x1b[2Jred" in shown
+    assert "\x1b" not in shown

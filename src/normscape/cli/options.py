@@ -31,6 +31,11 @@ def warn(text: str) -> None:
     sys.stderr.write(f"warning: {text}\n")
 
 
+def printable(text: str) -> str:
+    """The text with control characters escaped, all but line ends."""
+    return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
+
+
 def print_json(value: Any) -> None:
     """Print `value` as indented, sorted JSON."""
     typer.echo(json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False))
@@ -39,9 +44,14 @@ def print_json(value: Any) -> None:
 def print_table(
     header: Sequence[str], rows: Sequence[Sequence[str]], empty: str | None = None
 ) -> None:
-    """Print a table, or the text `empty` for one without rows."""
+    """Print a table, or the text `empty` for one without rows.
+
+    What people and other machines have written is shown as it is: brackets are no markup, and what
+    would steer the terminal is escaped.
+    """
     from rich.console import Console
     from rich.table import Column, Table
+    from rich.text import Text
 
     if not rows and empty is not None:
         typer.echo(empty)
@@ -49,7 +59,7 @@ def print_table(
     columns = [Column(name, overflow="fold") for name in header]
     table = Table(*columns, show_header=any(header), box=None, padding=(0, 2, 0, 0))
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*(Text(printable(cell)) for cell in row))
     # A pipe or a log has no width of its own; rich would take 80 and break the lines.
     console = Console()
     (console if console.is_terminal else Console(width=_LOG_WIDTH)).print(table)

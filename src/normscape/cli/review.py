@@ -12,6 +12,7 @@ from normscape.cli.options import (
     AsJson,
     ParamsFile,
     print_json,
+    printable,
     read_params,
     warn,
 )
@@ -90,7 +91,7 @@ def show(
     history = details.pop("history")
     for name, value in details.items():
         shown = ", ".join(map(str, value)) if isinstance(value, tuple) else value
-        typer.echo(f"{name + ':':<15} {'-' if shown is None else shown}")
+        typer.echo(f"{name + ':':<15} {'-' if shown is None else printable(str(shown))}")
     for event in history:
         extra = {k: v for k, v in event.items() if k not in ("at", "event") and v is not None}
         notes = ", ".join(f"{name} {value}" for name, value in extra.items())
@@ -221,7 +222,7 @@ def _chosen(
 
 def _line(record: Record) -> str:
     product = record.declared or f"({record.predicted})"
-    return (
+    return printable(
         f"{record.sha256[:12]}  {record.day}  {record.status:<13}  {product:<16}  "
         f"p {record.p_value:<8.3g} {'+'.join(record.reasons):<17}  {record.source}"
     )

@@ -93,12 +93,18 @@ class Record:
             record = cls(categories=categories, **content)
             if record.kind not in FORMATS:
                 raise ValueError(f"kind '{record.kind}'")
+            listed = dict(record.files)
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise NormscapeError(
                 f"{folder / RECORD} does not describe an export ({error!r}); export again"
             ) from None
-        for name, expected in record.files.items():
+        for name, expected in listed.items():
             _verify(folder, name, expected)
+        found = {path.name for path in folder.iterdir() if not path.name.startswith(".")}
+        if unlisted := found - {RECORD, *listed}:
+            raise NormscapeError(
+                f"{folder / min(unlisted)} does not belong to the export; remove it or export again"
+            )
         return record
 
 

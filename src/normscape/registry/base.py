@@ -132,7 +132,11 @@ class StoredRegistry(ABC):
             names = sorted({*self.versions(), *gone}, key=number)
 
         def summarise(version: str) -> VersionSummary:
-            return self._summary(version, self._collected(version) if version in gone else None)
+            try:
+                when = self._collected(version) if version in gone else None
+            except NormscapeError as error:  # one damaged document is no reason to hide the others
+                return VersionSummary(version, None, str(error))
+            return self._summary(version, when)
 
         return self._map(summarise, names)
 

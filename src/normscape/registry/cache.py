@@ -8,12 +8,14 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
+from normscape.errors import BusyError
 from normscape.files import exclusive_lock, sha256_file, unwritable
 from normscape.registry import durable
 from normscape.registry.documents import StoredFile, VersionDocument
 
 _WAIT_SECONDS = 1800.0
 _ID = 32
+_INCOMING = ".incoming-"
 
 
 class BundleCache:
@@ -43,8 +45,9 @@ class BundleCache:
         if _is_whole(target, document):
             _touch(target)
             return target
-        lock = self.root / f".{target.name}.lock"
-        with exclusive_lock(lock, f"the download to {target}", wait_seconds=_WAIT_SECONDS):
+        with exclusive_lock(
+            self._lock(target.name), f"the download to {target}", wait_seconds=_WAIT_SECONDS
+        ):
             if not _is_whole(target, document):
                 self._make(target, document, fetch)
         return target
@@ -59,16 +62,27 @@ class BundleCache:
         kept = {content_id[:_ID] for content_id in keep}
         removed = []
         for path in self.root.glob("[0-9a-f]*") if self.root.is_dir() else ():
-            used = datetime.fromtimestamp(path.stat().st_mtime, UTC)
-            if path.name not in kept and used < before:
+            if path.name not in kept and _used(path) < before:
                 durable.remove_quietly(path)
                 removed.append(path.name)
+        for path in self.root.glob(f"{_INCOMING}*"):
+            if _used(path) < before:
+                self._remove_incoming(path)
         return removed
+
+    def _remove_incoming(self, path: Path) -> None:
+        """Remove what a killed download has left, unless another goes on with it."""
+        lock = self._lock(path.name.removeprefix(_INCOMING))
+        with suppress(BusyError), exclusive_lock(lock, f"the download to {path}"):
+            durable.remove_quietly(path)
+
+    def _lock(self, name: str) -> Path:
+        return self.root / f".{name}.lock"
 
     def _make(
         self, target: Path, document: VersionDocument, fetch: Callable[[StoredFile, Path], None]
     ) -> None:
-        incoming = self.root / f".incoming-{target.name}"
+        incoming = self.root / f"{_INCOMING}{target.name}"
         try:
             incoming.mkdir(parents=True, exist_ok=True)
             for name, file in document.files.items():
@@ -87,9 +101,16 @@ class BundleCache:
 
 
 def _is_whole(folder: Path, document: VersionDocument) -> bool:
-    if not folder.is_dir() or {path.name for path in folder.iterdir()} != set(document.files):
+    try:
+        if {path.name for path in folder.iterdir()} != set(document.files):
+            return False
+        return all(sha256_file(folder / n) == file.sha256 for n, file in document.files.items())
+    except OSError:  # there is none, or another process is making it anew
         return False
-    return all(sha256_file(folder / n) == file.sha256 for n, file in document.files.items())
+
+
+def _used(folder: Path) -> datetime:
+    return datetime.fromtimestamp(folder.stat().st_mtime, UTC)
 
 
 def _touch(folder: Path) -> None:

@@ -22,11 +22,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from normscape.errors import NormscapeError
 from normscape.files import exclusive_lock, sha256_file, unwritable
 from normscape.registry import durable
 from normscape.registry.audit import AuditLog, label, new_entry
 from normscape.registry.base import StoredRegistry
-from normscape.registry.bundle import INDEX, Bundle, BundleError
+from normscape.registry.bundle import INDEX, Bundle
 from normscape.registry.contract import (
     AuditEntry,
     Collection,
@@ -43,7 +44,7 @@ from normscape.registry.documents import (
     encode_entry,
 )
 from normscape.registry.figures import figures_of
-from normscape.registry.names import is_version, number
+from normscape.registry.names import is_alias, is_version, number
 
 _LOCK_SECONDS = 60.0
 _TAKEN = (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR)
@@ -153,8 +154,8 @@ class LocalRegistry(StoredRegistry):
                 bundle = Bundle.glance(self._versions / version)
                 return VersionSummary(version, figures_of(bundle))
             document = self._version_document(version)
-        except BundleError as error:
-            return VersionSummary(version, None, str(error))
+        except NormscapeError as error:
+            return VersionSummary(version, None, str(error), gone)
         return VersionSummary(version, document.figures if document else None, collected=gone)
 
     def _version_document(self, version: str) -> VersionDocument | None:
@@ -272,7 +273,7 @@ class LocalRegistry(StoredRegistry):
 
     def _alias_names(self) -> list[str]:
         paths = sorted(self._alias_path("*").parent.glob("[a-z]*.json"))
-        return [path.stem for path in paths]
+        return [path.stem for path in paths if is_alias(path.stem)]
 
     def _read_alias(self, name: str) -> tuple[AliasDocument, str] | None:
         path = self._alias_path(name)

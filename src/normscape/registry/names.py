@@ -31,13 +31,18 @@ def check_version(name: str) -> None:
         raise UsageError(f"'{name}' is not a version; expected 'v' and digits, such as v0001")
 
 
+def is_alias(name: str) -> bool:
+    """Whether `name` has the form of an alias, which cannot be taken for a version."""
+    return _ALIAS.fullmatch(name) is not None and re.fullmatch(r"v\d+", name) is None
+
+
 def check_alias(name: str) -> None:
     """Refuse what is not the name of an alias, before it comes near a path or a key.
 
     Raises:
         UsageError: The name is malformed or could be taken for a version.
     """
-    if _ALIAS.fullmatch(name) is None or re.fullmatch(r"v\d+", name):
+    if not is_alias(name):
         raise UsageError(
             f"'{name}' is not the name of an alias; expected a lowercase letter, then at most 62 "
             "lowercase letters, digits, '-' or '_', and not the form of a version"

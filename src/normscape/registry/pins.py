@@ -181,12 +181,11 @@ def _wait(store: ObjectStore, names: Names) -> None:
 
 
 def _mark(store: ObjectStore) -> tuple[Names, str, timedelta] | None:
-    head = store.head(MARK)
-    if head is None:
-        return None
-    try:
-        data, etag = store.get_bytes(MARK, limit=_LIMIT)
-    except MissingObjectError:
-        return None
-    names = Names.decode(data, store.location.url(MARK))
-    return names, etag, store.now() - head.modified
+    while (head := store.head(MARK)) is not None:
+        try:
+            data, etag = store.get_bytes(MARK, limit=_LIMIT)
+        except MissingObjectError:
+            return None
+        if etag == head.etag:  # else it was replaced in between, and this age is another mark's
+            return Names.decode(data, store.location.url(MARK)), etag, store.now() - head.modified
+    return None

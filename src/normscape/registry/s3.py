@@ -14,7 +14,7 @@ import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from normscape.errors import BusyError, NormscapeError
@@ -41,7 +41,7 @@ from normscape.registry.documents import (
     decode_entry,
 )
 from normscape.registry.figures import figures_of
-from normscape.registry.names import is_version, number
+from normscape.registry.names import is_alias, is_version, number
 from normscape.registry.pins import Names, pinned
 from normscape.registry.s3_log import S3AuditLog, in_parallel
 from normscape.storage.client import (
@@ -234,8 +234,8 @@ class S3Registry(StoredRegistry):
         return decode_entry(data, self.store.location.url(name))
 
     def _alias_names(self) -> list[str]:
-        found = (item.name for item in self.store.list("aliases/"))
-        return [name.removeprefix("aliases/").removesuffix(".json") for name in found]
+        found = (PurePosixPath(item.name) for item in self.store.list("aliases/"))
+        return [p.stem for p in found if is_alias(p.stem) and str(p) == f"aliases/{p.stem}.json"]
 
     def _read_alias(self, name: str) -> tuple[AliasDocument, str] | None:
         key = f"aliases/{name}.json"

@@ -24,8 +24,9 @@ from normscape.registry.contract import (
     KeepRule,
 )
 from normscape.registry.documents import VersionDocument, encode_entry
-from normscape.registry.names import number
+from normscape.registry.names import is_version, number
 from normscape.registry.pins import Mark, Names, all_pinned, marked
+from normscape.registry.s3 import object_name
 from normscape.registry.s3_log import in_parallel
 from normscape.storage.conditions import PROBES
 from normscape.storage.store import StoredObject
@@ -96,7 +97,8 @@ class S3Collector:
         living = self._objects_of(self._living(gone=versions))
         theirs = self._objects_of(self._documents) - living
         oldest = now - LEFTOVER_AGE
-        found = {PurePosixPath(o.name).name: o for o in self._store.list("objects/sha256/")}
+        every = ((PurePosixPath(o.name).name, o) for o in self._store.list("objects/sha256/"))
+        found = {sha: o for sha, o in every if o.name == object_name(sha)}
         objects = {
             sha: item
             for sha, item in found.items()
@@ -136,7 +138,12 @@ class S3Collector:
 
     def _read_documents(self) -> Mapping[str, datetime]:
         """Read documents that are new; returns when each version that is not collected was made."""
-        listed = {PurePosixPath(o.name).stem: o.modified for o in self._store.list("versions/")}
+        every = ((PurePosixPath(o.name).stem, o) for o in self._store.list("versions/"))
+        listed = {
+            version: o.modified
+            for version, o in every
+            if is_version(version) and o.name == f"versions/{version}.json"
+        }
         new = [version for version in listed if version not in self._documents]
         self._documents.update(zip(new, in_parallel(self._registry.document, new), strict=True))
         self._collected = set(self._registry.collected_names())

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, field
 
 from normscape.data.images import check_size, is_image_name
 from normscape.errors import DataError, UsageError
-from normscape.scoring.source import ObjectSource, RefusedSource, Source
+from normscape.scoring.source import ObjectSource, RefusedSource, Source, shown
 from normscape.storage.location import check_key
 from normscape.storage.store import ObjectStore, StoredObject
-
-_SHOWN = 200
 
 
 def list_prefix(store: ObjectStore) -> list[Source]:
@@ -43,7 +40,8 @@ class _Listing:
             return
         reason = self._refusal(item)
         if reason is not None:
-            self.sources.append(RefusedSource(self._shown(item.name), None, reason))
+            name = self.store.location.url(shown(item.name))
+            self.sources.append(RefusedSource(name, None, reason))
             return
         if len(folders) > 1:
             raise UsageError(
@@ -65,10 +63,3 @@ class _Listing:
             return "refused: another key differs from this one only in case"
         self._folded.add(folded)
         return None
-
-    def _shown(self, key: str) -> str:
-        text = ascii(key)[1:-1]
-        if len(text) > _SHOWN:  # still told apart from others that begin alike
-            digest = hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
-            text = f"{text[:_SHOWN]}…{digest[:16]}"
-        return self.store.location.url(text)

@@ -130,6 +130,8 @@ class DayRun:
     def _score_large(self, image: LoadedImage, pool: ThreadPoolExecutor) -> None:
         try:
             judged = score_large(image, self._scorer, self._params.score.batch_size)
+        except StoreError as error:  # it is read anew: the listing and the first reading are past
+            return self._postpone(str(error))
         except NormscapeError as error:
             if not self._works:
                 raise

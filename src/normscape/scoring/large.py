@@ -31,6 +31,7 @@ def score_large(
         The image with statistics, small picture and detail, and its score or why it has none.
 
     Raises:
+        StoreError: The object store does not give the image again.
         NormscapeError: The model cannot score.
     """
     try:

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
+from pyarrow import parquet
 
 from normscape.data.images import is_image_name
 from normscape.errors import DataError, UsageError
 from normscape.scoring.schema import check_day
-from normscape.scoring.source import FileSource, RefusedSource, Source, logged_name
+from normscape.scoring.source import FileSource, RefusedSource, Source, logged_name, shown
 
 SUFFIXES = (".csv", ".parquet")
 _COLUMNS = ("path", "category", "day", "sha256")
@@ -63,28 +65,37 @@ def read_manifest(path: Path, root: Path) -> dict[str | None, list[Source]]:
 def _read(path: Path) -> list[tuple[str, ...]]:
     try:
         if path.suffix.lower() == ".csv":
-            table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
+            frame = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
+            table = pa.Table.from_pandas(frame, preserve_index=False)
         else:
-            table = pd.read_parquet(path)
-    except (OSError, ValueError, pd.errors.ParserError) as error:
+            table = parquet.read_table(path)
+        if "path" in table.column_names:
+            return list(zip(*(_texts(table, name) for name in _COLUMNS), strict=True))
+    except (OSError, ValueError, pa.ArrowException, pd.errors.ParserError) as error:
         reason = " ".join(str(error).split())
         raise UsageError(f"{path} is not a readable manifest: {reason}") from None
-    if "path" not in table.columns:
-        raise UsageError(
-            f"{path} has the columns {', '.join(map(str, table.columns[:8]))}; expected at least "
-            "'path', and 'category', 'day' or 'sha256' where they are known"
-        )
-    columns = (
-        table[name].fillna("").astype(str).tolist() if name in table else [""] * len(table)
-        for name in _COLUMNS
+    raise UsageError(
+        f"{path} has the columns {', '.join(table.column_names[:8])}; expected at least "
+        "'path', and 'category', 'day' or 'sha256' where they are known"
     )
-    return list(zip(*columns, strict=True))
+
+
+def _texts(table: pa.Table, name: str) -> list[str]:
+    """A column as text, empty where it has nothing; whole numbers and days keep their form."""
+    if name not in table.column_names:
+        return [""] * len(table)
+    column = table[name]
+    if pa.types.is_dictionary(column.type):  # what pandas writes for a categorical column
+        column = column.cast(column.type.value_type)
+    if pa.types.is_timestamp(column.type):
+        column = column.cast(pa.date32())
+    return [text or "" for text in column.cast(pa.string()).to_pylist()]
 
 
 def _source(folder: Path, root: Path, text: str, category: str, sha256: str) -> Source:
     declared, reason = category or None, _bad_path(folder, text) or _bad_category(category)
     if reason is not None:
-        name = logged_name(folder / f"{ascii(text)[1:200]}", root)
+        name = logged_name(folder / shown(text), root)
         return RefusedSource(name, declared if not _bad_category(category) else None, reason)
     path = folder / text
     if sha256:

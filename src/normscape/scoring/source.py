@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import tempfile
 from abc import ABC, abstractmethod
@@ -19,6 +20,9 @@ from normscape.storage.location import SCHEME, S3Location
 
 if TYPE_CHECKING:
     from normscape.storage.store import ObjectStore
+
+
+_SHOWN = 200
 
 
 @dataclass(frozen=True)
@@ -124,6 +128,15 @@ def logged_name(path: Path, root: Path) -> str:
     absolute, base = path.absolute(), root.absolute()
     inside = absolute.is_relative_to(base)
     return _text((absolute.relative_to(base) if inside else absolute).as_posix())
+
+
+def shown(text: str) -> str:
+    """The path or key of a refused image as printable text, unlike that of any other."""
+    plain = ascii(text)[1:-1]
+    if len(plain) <= _SHOWN:
+        return plain
+    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    return f"{plain[:_SHOWN]}…{digest[:16]}"
 
 
 def located(name: str, root: Path) -> Source:

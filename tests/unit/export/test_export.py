@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -255,3 +256,16 @@ def test_the_command_line_refuses_before_any_work(
     command = ["models", "export", "production", "--out", str(tmp_path)]
     with pytest.raises(UsageError, match="exists; name a folder that does not, or remove it"):
         CliRunner().invoke(app, command, catch_exceptions=False)
+
+
+def test_a_file_that_is_not_listed_is_refused(
+    artefacts: Callable[[str], Path], tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(artefacts("torch"), tmp_path / "copy"))
+    (folder / ".hidden").write_text("left by a file system")
+    Exported.load(folder)
+    record = json.loads((folder / "export.json").read_text())
+    for files in ({}, ["scorer.pt2"], None):
+        (folder / "export.json").write_text(json.dumps({**record, "files": files}))
+        with pytest.raises(NormscapeError, match=r"does not (belong to|describe) "):
+            Exported.load(folder)

@@ -2,16 +2,19 @@
 
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 
 from normscape.errors import BusyError, NormscapeError, UsageError
+from normscape.files import exclusive_lock
 from normscape.registry import base, s3_collection
 from normscape.registry.bundle import Bundle
 from normscape.registry.contract import PRODUCTION, KeepRule, Registry
 from normscape.registry.pins import LEASE, MARK, Names, marked, pinned
 from normscape.registry.promotion import promote, rollback
 from normscape.registry.s3 import S3Registry, object_name
+from normscape.storage.store import ObjectStore
 
 ALL = KeepRule(1, 0.0)
 
@@ -204,3 +207,85 @@ def test_copies_on_this_machine_go_when_nobody_asks_for_them(
     s3.collect(ALL, reason="x")
     assert not folders[0].exists()
     assert folders[1].is_dir()
+
+
+def test_files_that_are_no_aliases_do_not_matter(registry: Registry, place, make_bundle) -> None:
+    registered(registry, make_bundle, 2)
+    registry.set_alias(PRODUCTION, "v0001", expected=None, reason="x")
+    names = ("aliases/By hand.json", "aliases/v0001.json", "aliases/notes.txt")
+    if isinstance(registry, S3Registry):
+        for name in (*names, "aliases/deeper/production.json", "aliases/candidate"):
+            registry.store.put(name, b"by hand")
+    else:
+        for name in names:
+            (place / name).write_text("by hand")
+    assert registry.aliases() == {PRODUCTION: "v0001"}
+    assert registry.collect(ALL, reason="x").versions == ()
+
+
+def test_one_damaged_document_does_not_hide_the_others(
+    registry: Registry, place, make_bundle
+) -> None:
+    registered(registry, make_bundle, 3)
+    assert registry.collect(ALL, reason="x").versions == ("v0001", "v0002")
+    if isinstance(registry, S3Registry):
+        registry.store.put("collected/v0001.json", b"torn")
+        registry.store.put("versions/v0002.json", b"torn")
+    else:
+        for name in ("collected/v0001.json", "versions/v0002.json"):
+            (place / name).write_text("torn")
+    problems = {each.version: each.problem for each in registry.summaries()}
+    assert "collected/v0001.json is damaged" in str(problems["v0001"])
+    assert "versions/v0002.json is damaged" in str(problems["v0002"])
+    assert problems["v0003"] is None
+
+
+def test_objects_that_are_no_documents_do_not_stop_a_collection(
+    s3: S3Registry, make_bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registered(s3, make_bundle, 2)
+    sha256 = sorted(s3.document("v0002").objects)[0]
+    strays = ("versions/readme.json", "versions/v0009", "versions/deeper/v0003.json",
+              "objects/sha256/readme.txt", f"objects/sha256/{sha256}")  # fmt: skip
+    for name in strays:
+        s3.store.put(name, b"by hand")
+    monkeypatch.setattr(s3_collection, "LEFTOVER_AGE", base.LEFTOVER_AGE * 0)
+    time.sleep(1.1)  # stores tell the time in seconds
+    assert s3.collect(ALL, reason="x").versions == ("v0001",)
+    s3.verify("v0002")
+    assert all(s3.store.head(name) for name in strays)
+
+
+def test_a_mark_that_is_replaced_while_it_is_read_is_not_taken_for_an_old_one(
+    s3: S3Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    s3.store.put(MARK, Names(frozenset({"v0001"})).encode())
+    head, replaced = ObjectStore.head, []
+
+    def old(store: ObjectStore, name: str):
+        found = head(store, name)
+        if name == MARK and not replaced:
+            replaced.append(store.put(MARK, Names(frozenset({"v0002"})).encode()))
+            return replace(found, modified=found.modified - 2 * LEASE)
+        return found
+
+    monkeypatch.setattr(ObjectStore, "head", old)
+    with pytest.raises(BusyError, match="another garbage collection"), marked(s3.store, Names()):
+        pass
+    assert replaced
+
+
+def test_what_a_killed_download_has_left_goes_unless_another_goes_on_with_it(
+    s3: S3Registry, place, make_bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registered(s3, make_bundle, 2)
+    left = [place / "cache" / f".incoming-{digit * 32}" for digit in "ab"]
+    for folder in left:
+        folder.mkdir(parents=True)
+        (folder / "model.safetensors").write_bytes(b"half")
+    s3.collect(ALL, reason="x")
+    assert all(folder.is_dir() for folder in left)
+    monkeypatch.setattr(s3_collection, "LEFTOVER_AGE", base.LEFTOVER_AGE * 0)
+    with exclusive_lock(place / "cache" / f".{'b' * 32}.lock", "a download"):
+        s3.collect(ALL, reason="x")
+    assert [folder.is_dir() for folder in left] == [False, True]

@@ -90,3 +90,11 @@ def test_the_command_line_starts_fast() -> None:
 def test_the_module_stays_in_the_checkout(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"params\.yaml is missing"):
         run("list", "--params", str(tmp_path / "params.yaml"))
+
+
+def test_a_name_cannot_steer_the_terminal(params: Params, keep: Keep, options: list[str]) -> None:
+    record = keep()
+    path = params.state / "inbox" / record.sha256 / "record.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"source": "a\x1b[2J.png"}))
+    for output in (run("list", *options), run("show", record.sha256[:12], *options)):
+        assert "a\\x1b[2J.png" in output

@@ -208,6 +208,26 @@ def test_what_cannot_be_fetched_now_is_scored_by_the_next_run(
         finish(project, place)
 
 
+def test_a_large_image_that_cannot_be_read_again_is_scored_by_the_next_run(
+    project: Params, line: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = f"{line.location}/feed/{DAY}"
+    original, read_once = ObjectSource.content, set()
+
+    def content(self: ObjectSource) -> bytes:
+        if self.name in read_once:
+            raise StoreError(f"{self.name}: no answer")
+        read_once.add(self.name)
+        return original(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ObjectSource, "content", content)
+        patch.setattr(Scorer, "cuts", lambda *_: True)  # to large images belongs a second reading
+        summary = finish(project, place)
+    assert (summary.logged, len(summary.postponed)) == (0, 20)
+    assert finish(project, place).logged == 20
+
+
 def test_memory_does_not_grow_with_the_number_of_images(
     project: Params, start: Start, tmp_path: Path
 ) -> None:

@@ -244,3 +244,30 @@ def test_a_store_that_fails_blames_no_image(monkeypatch: pytest.MonkeyPatch) -> 
     (image,) = load([ObjectSource("a.png", None, dead, "a.png")], 32, lambda _: False, 4)
     assert image.error is None
     assert "127.0.0.1:9" in str(image.postponed)
+
+
+def test_typed_columns_of_a_manifest_are_read_as_they_look(tmp_path: Path) -> None:
+    frame = pd.DataFrame({
+        "path": ["a.png", "b.png", "c.png"],
+        "category": pd.Categorical(["bolt", None, "nut"]),
+        "day": pd.to_datetime(["2026-03-14", "2026-03-15", None]),
+    })  # fmt: skip
+    frame.to_parquet(path := tmp_path / "2026-03-16.parquet")
+    found = {each.day: [(s.name, s.declared) for s in each.sources]
+             for each in list_images(path, tmp_path)}  # fmt: skip
+    assert found == {
+        "2026-03-14": [("a.png", "bolt")], "2026-03-15": [("b.png", None)],
+        "2026-03-16": [("c.png", "nut")],
+    }  # fmt: skip
+    frame = frame.assign(category=pd.array([7, None, 8], dtype="Int64"), day=None)
+    frame.to_parquet(path)
+    assert [each.declared for each in only(path, tmp_path)] == ["7", None, "8"]
+    frame.assign(category=[["a"], ["b"], ["c"]]).to_parquet(path)
+    with pytest.raises(UsageError, match="not a readable manifest"):
+        list_images(path, tmp_path)
+
+
+def test_long_paths_that_are_refused_are_told_apart(tmp_path: Path) -> None:
+    rows = [{"path": f"../{'a' * 300}{number}.png"} for number in range(2)]
+    names = {each.name for each in only(manifest(tmp_path, rows), tmp_path)}
+    assert len(names) == 2
