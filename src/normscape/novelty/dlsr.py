@@ -109,6 +109,8 @@ class DLSR(nn.Module):
 class Denoiser(nn.Module):
     """Residual MLP that estimates `z_0` from `z_t`; its first estimate is 0.
 
+    The paper's group normalisation in one group is, for vectors, layer normalisation.
+
     Args:
         size: D.
         width: Of the hidden layers.
@@ -127,7 +129,7 @@ class Denoiser(nn.Module):
             nn.Linear(_TIME_FEATURES, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU()
         )
         self.blocks = nn.ModuleList(_Block(width) for _ in range(blocks))
-        self.outward = nn.Sequential(nn.GroupNorm(1, width), nn.SiLU(), _zero(width, size))
+        self.outward = nn.Sequential(nn.LayerNorm(width), nn.SiLU(), _zero(width, size))
 
     def forward(self, noisy: Tensor, time: Tensor) -> Tensor:
         """The estimate `(B, D)` from `noisy (B, D)` at steps `time (B,)` or `(1,)`."""
@@ -143,9 +145,9 @@ class Denoiser(nn.Module):
 class _Block(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.first = nn.Sequential(nn.GroupNorm(1, width), nn.SiLU(), nn.Linear(width, width))
+        self.first = nn.Sequential(nn.LayerNorm(width), nn.SiLU(), nn.Linear(width, width))
         self.moment = nn.Linear(width, width)
-        self.second = nn.Sequential(nn.GroupNorm(1, width), nn.SiLU(), _zero(width, width))
+        self.second = nn.Sequential(nn.LayerNorm(width), nn.SiLU(), _zero(width, width))
 
     def forward(self, hidden: Tensor, moment: Tensor) -> Tensor:
         update: Tensor = self.second(self.first(hidden) + self.moment(moment))
