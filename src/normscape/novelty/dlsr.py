@@ -70,24 +70,27 @@ class DLSR(nn.Module):
         return (pooled - self.mean) / self.scale
 
     def diffuse(self, clean: Tensor, noise: Tensor, time: Tensor) -> Tensor:
-        """`z_t (B, D)` for `clean (B, D)`, unit `noise` of that shape and `time (B,)`."""
+        """`z_t (B, D)` for `clean (B, D)`, unit `noise` of that shape and `time (B,)` or `(1,)`."""
         kept = self.kept[time].unsqueeze(1)
         return kept.sqrt() * clean + (1.0 - kept).sqrt() * noise
 
     def reconstruct(self, clean: Tensor) -> Tensor:
         """`z_0 (B, D)` noised with the stored noise and brought back by a few DDIM steps."""
-        config, batch = self.config, clean.shape[0]
-        steps = config.sampler_steps
-        times = [round(config.noise_step * (steps - step) / steps) for step in range(steps + 1)]
-        start = clean.new_full((batch,), times[0], dtype=torch.long)
-        state = self.diffuse(clean, self.noise, start)
+        # Plain numbers, because an export can follow no value of a tensor.
+        start, steps = self.config.noise_step, self.config.sampler_steps
+        times = [round(start * (steps - step) / steps) for step in range(steps + 1)]
+        state = self.diffuse(clean, self.noise, self._time(clean, start))
         for now, then in pairwise(times):
-            estimate: Tensor = self.denoiser(state, clean.new_full((batch,), now))
+            estimate: Tensor = self.denoiser(state, self._time(clean, now))
             if then == 0:
                 return estimate
             noise = (state - self.kept[now].sqrt() * estimate) / (1.0 - self.kept[now]).sqrt()
             state = self.kept[then].sqrt() * estimate + (1.0 - self.kept[then]).sqrt() * noise
         return state
+
+    @staticmethod
+    def _time(clean: Tensor, time: int) -> Tensor:
+        return torch.full((1,), time, dtype=torch.long, device=clean.device)
 
     def errors(self, clean: Tensor) -> Tensor:
         """Two measures of how far `clean (B, D)` is from its reconstruction: `(B, 2)`.
@@ -105,6 +108,8 @@ class DLSR(nn.Module):
 
 class Denoiser(nn.Module):
     """Residual MLP that estimates `z_0` from `z_t`; its first estimate is 0.
+
+    The paper's group normalisation in one group is, for vectors, layer normalisation.
 
     Args:
         size: D.
@@ -127,7 +132,7 @@ class Denoiser(nn.Module):
         self.outward = nn.Sequential(nn.LayerNorm(width), nn.SiLU(), _zero(width, size))
 
     def forward(self, noisy: Tensor, time: Tensor) -> Tensor:
-        """The estimate `(B, D)` from `noisy (B, D)` at steps `time (B,)`."""
+        """The estimate `(B, D)` from `noisy (B, D)` at steps `time (B,)` or `(1,)`."""
         angles = time.to(noisy.dtype).unsqueeze(1) * self.frequencies
         moment = self.moment(torch.cat([angles.sin(), angles.cos()], dim=1))
         hidden = self.inward(noisy)
