@@ -12,7 +12,7 @@ PARALLEL = -n 2 --dist loadfile --no-loadscope-reorder
 LOCK = uv --no-config pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--custom-compile-command 'make lock'
 
-.PHONY: help run test test-fast lint types data repro train score monitor monitor-ui server deploy worker bench-features bench-calibration bench-drift bench-feeds bench-pipeline bench-peers-env bench-quick bench-peers bench-speed bench-export bench-registry bench-scale bench-ablation bench-gate bench-novelty services bench-tables soak lock clean
+.PHONY: help run test test-fast lint types data repro train score monitor monitor-ui server deploy worker bench-features bench-calibration bench-drift bench-feeds bench-monitor bench-pipeline bench-peers-env bench-quick bench-peers bench-speed bench-export bench-registry bench-scale bench-ablation bench-gate bench-novelty services bench-tables soak lock clean
 
 help: ## Show what there is
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -79,6 +79,9 @@ bench-drift: .venv/.synced ## False alarms in a plant-year and power of the drif
 
 bench-feeds: .venv/.synced ## The demo's feed drawn twenty times: right verdicts on the right days (15 minutes)
 	@python -m bench.feeds
+
+bench-monitor: .venv/.synced ## Time and memory of a monitor run over ten million rows of the score log
+	@python -m bench.monitor
 
 soak: .venv/.synced ## Kill loops and races, ten rounds, and the registry's races 100 times (hours)
 	@NORMSCAPE_RACES=100 pytest -q --timeout 7200 tests/unit/registry/test_races.py

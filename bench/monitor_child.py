@@ -28,6 +28,7 @@ if __name__ == "__main__":
     run = watch(load_params(Path(sys.argv[1])))
     found = {
         "seconds": round(age(), 1),
+        "cpu_seconds": round(time.process_time(), 1),
         "peak_gib": round(peak_mib() / 2**10, 2),
         "verdicts": Counter(str(each.verdict) for each in run.drift.categories),
         "unknown": len(run.unknown.unknown),

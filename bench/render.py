@@ -118,7 +118,7 @@ def drift(raw: dict[str, Any]) -> list[str]:
     power = [
         [
             name, str(row["changes"]), f"{row['median_days']:.0f}",
-            *(f"{row['within'][days]:.0%}" for days in row["within"]),
+            *(f"{row['within'][days]:.0%}" for days in sorted(row["within"], key=int)),
             f"{row['ks_within']['3']:.0%}", f"{row['ks_within']['14']:.0%}",
         ]
         for name, row in raw["power"].items()

@@ -70,22 +70,27 @@ class DLSR(nn.Module):
         return (pooled - self.mean) / self.scale
 
     def diffuse(self, clean: Tensor, noise: Tensor, time: Tensor) -> Tensor:
-        """`z_t (B, D)` for `clean (B, D)`, unit `noise` of that shape and `time (B,)`."""
+        """`z_t (B, D)` for `clean (B, D)`, unit `noise` of that shape and `time (B,)` or `(1,)`."""
         kept = self.kept[time].unsqueeze(1)
         return kept.sqrt() * clean + (1.0 - kept).sqrt() * noise
 
     def reconstruct(self, clean: Tensor) -> Tensor:
         """`z_0 (B, D)` noised with the stored noise and brought back by a few DDIM steps."""
-        config, batch = self.config, len(clean)
-        times = torch.linspace(config.noise_step, 0, config.sampler_steps + 1).round().long()
-        state = self.diffuse(clean, self.noise, times[:1].expand(batch).to(clean.device))
-        for now, then in pairwise(times.tolist()):
-            estimate: Tensor = self.denoiser(state, clean.new_full((batch,), now))
+        # Plain numbers, because an export can follow no value of a tensor.
+        start, steps = self.config.noise_step, self.config.sampler_steps
+        times = [round(start * (steps - step) / steps) for step in range(steps + 1)]
+        state = self.diffuse(clean, self.noise, self._time(clean, start))
+        for now, then in pairwise(times):
+            estimate: Tensor = self.denoiser(state, self._time(clean, now))
             if then == 0:
                 return estimate
             noise = (state - self.kept[now].sqrt() * estimate) / (1.0 - self.kept[now]).sqrt()
             state = self.kept[then].sqrt() * estimate + (1.0 - self.kept[then]).sqrt() * noise
         return state
+
+    @staticmethod
+    def _time(clean: Tensor, time: int) -> Tensor:
+        return torch.full((1,), time, dtype=torch.long, device=clean.device)
 
     def errors(self, clean: Tensor) -> Tensor:
         """Two measures of how far `clean (B, D)` is from its reconstruction: `(B, 2)`.
@@ -103,6 +108,8 @@ class DLSR(nn.Module):
 
 class Denoiser(nn.Module):
     """Residual MLP that estimates `z_0` from `z_t`; its first estimate is 0.
+
+    The paper's group normalisation in one group is, for vectors, layer normalisation.
 
     Args:
         size: D.
@@ -122,10 +129,10 @@ class Denoiser(nn.Module):
             nn.Linear(_TIME_FEATURES, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU()
         )
         self.blocks = nn.ModuleList(_Block(width) for _ in range(blocks))
-        self.outward = nn.Sequential(nn.GroupNorm(1, width), nn.SiLU(), _zero(width, size))
+        self.outward = nn.Sequential(nn.LayerNorm(width), nn.SiLU(), _zero(width, size))
 
     def forward(self, noisy: Tensor, time: Tensor) -> Tensor:
-        """The estimate `(B, D)` from `noisy (B, D)` at steps `time (B,)`."""
+        """The estimate `(B, D)` from `noisy (B, D)` at steps `time (B,)` or `(1,)`."""
         angles = time.to(noisy.dtype).unsqueeze(1) * self.frequencies
         moment = self.moment(torch.cat([angles.sin(), angles.cos()], dim=1))
         hidden = self.inward(noisy)
@@ -138,9 +145,9 @@ class Denoiser(nn.Module):
 class _Block(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.first = nn.Sequential(nn.GroupNorm(1, width), nn.SiLU(), nn.Linear(width, width))
+        self.first = nn.Sequential(nn.LayerNorm(width), nn.SiLU(), nn.Linear(width, width))
         self.moment = nn.Linear(width, width)
-        self.second = nn.Sequential(nn.GroupNorm(1, width), nn.SiLU(), _zero(width, width))
+        self.second = nn.Sequential(nn.LayerNorm(width), nn.SiLU(), _zero(width, width))
 
     def forward(self, hidden: Tensor, moment: Tensor) -> Tensor:
         update: Tensor = self.second(self.first(hidden) + self.moment(moment))

@@ -7,7 +7,7 @@ import pytest
 
 from normscape.errors import NormscapeError, UsageError
 from normscape.scoring.local_parts import LocalParts
-from normscape.scoring.log import LogWriter, append, days, read
+from normscape.scoring.log import LogWriter, append, days, read, versions
 from normscape.scoring.parts import Partition, PartStore
 from normscape.scoring.schema import SCHEMA, row_key
 
@@ -183,3 +183,19 @@ def test_writers_in_many_processes(tmp_path: Path) -> None:
     processes = [subprocess.Popen(command) for _ in range(3)]
     assert [process.wait() for process in processes] == [0, 0, 0]
     assert sorted(read(LocalParts(tmp_path))["score"]) == [float(n) for n in range(44)]
+
+
+def test_the_order_of_rows_can_be_left_out(store: PartStore) -> None:
+    append(store, frame(row(2), row(1)))
+    append(store, frame(row(3, model_version="v0002"), row(0)))
+    some = ["sha256", "score"]
+    found = read(store, columns=some, ordered=False)
+    assert list(found.columns) == some
+    assert sorted(found["sha256"]) == sorted(read(store)["sha256"])
+
+
+def test_the_versions_that_scored_on_some_days(store: PartStore) -> None:
+    append(store, frame(row(1), row(2, model_version="v0002"), row(3, day="2026-03-15")))
+    assert versions(store, [DAY]) == {"v0001", "v0002"}
+    assert versions(store, ["2026-03-15"]) == {VERSION}
+    assert versions(store, []) == set()
