@@ -9,8 +9,8 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from monitoring import rules
 from monitoring.watch import watch
+from normscape.alerts import Kind
 from normscape.cli.main import app
 from normscape.novelty import Source
 from normscape.params import Params, load_params
@@ -52,13 +52,13 @@ def test_a_new_product_is_found_and_its_command_adds_it(project: Params) -> None
     assert group.source is Source.UNDECLARED
     assert sum(Path(path).stem.startswith("new") for path in group.paths) >= 12
     assert sum(share for _, share in group.nearest) == pytest.approx(1.0)
-    (alert,) = [each for each in run.alerts if each.name == rules.CATEGORY_UNKNOWN]
-    assert {each["category"] for each in alert.payload["nearest"]} <= {"bolt", "nut"}
+    (alert,) = [each for each in run.alerts if each.kind is Kind.UNKNOWN]
+    assert {each["category"] for each in alert.figures["nearest"]} <= {"bolt", "nut"}
     page = (run.folder / "report.html").read_text()
     command = group.command(DAY)
     assert command is not None
     assert command in page
-    assert "Nearest known categories" in page
+    assert "Most like" in page
     assert page.count("data:image/jpeg") >= 12
     assert json.loads((run.folder / "verdicts.json").read_text())["products"][0]["nearest"]
 

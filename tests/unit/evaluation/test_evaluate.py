@@ -100,7 +100,7 @@ def test_calibrate_writes_the_calibration_and_the_reference(params: Params) -> N
     reference = pd.read_parquet(params.artifacts / "calibration" / "reference.parquet")
     assert list(reference.columns) == [
         "path", "sha256", "category", "group", "score", "predicted_category", "category_distance",
-        "category_p_value", "mean_intensity", "std_intensity", "sharpness",
+        "strangeness", "category_p_value", "mean_intensity", "std_intensity", "sharpness",
     ]  # fmt: skip
     assert set(calibration.categories) == {"felt", "plate"}
     assert (calibration.runtime, calibration.precision) == ("torch", "fp32")
