@@ -110,7 +110,7 @@ def test_many_categories_stay_readable(tmp_path):
 
 
 def test_an_unknown_product_shows_what_it_resembles_and_the_command(tmp_path, monkeypatch):
-    group = UnknownGroup("cap", Source.UNDECLARED, 30, 28, 0.001, 0.002, True, ("a",), ("b",))
+    group = UnknownGroup("cap", Source.UNDECLARED, 30, 28, 0.001, 0.002, True, ("a",), ("b",), ())
     shown = Gallery(
         "The strangest first.", (Picture("data:image/png;base64,", "x.png", "like cap"),), 0,
         (("cap", 0.75), ("nut", 0.25)), "normscape review approve --all --category NEW_NAME",
