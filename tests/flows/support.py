@@ -105,7 +105,7 @@ def running(
         for sign in (signal.SIGTERM, signal.SIGKILL):
             try:
                 os.killpg(process.pid, sign)
-                process.wait(timeout=10)
+                process.wait(timeout=3)
             except ProcessLookupError:
                 break
             except subprocess.TimeoutExpired:

@@ -307,6 +307,7 @@ def _calibrate(
         score=score,
         predicted_category=[one[1] for one in found],
         category_distance=distance,
+        strangeness=strangeness,
         category_p_value=calibration.category_p_value(strangeness),
     )
     reference[_STATISTICS] = rows[_STATISTICS]
