@@ -40,6 +40,7 @@ PARAMS: dict[str, Any] = {
     "backbone": {"input_size": 64, "levels": [1, 2], "runtime": "torch", "precision": "fp32"},
     "features": {"grid": 8, "dimensions": 16, "fit_tokens": 2000},
     "prototypes": {"local_per_category": 16, "local_steps": 2, "global_steps": 2},
+    "novelty": {"steps": 20, "width": 32, "blocks": 1},
     "detector": {"steps": 5, "width": 32, "blocks": 1, "heads": 2, "batch_tokens": 256},
     "maps": {"size": 64, "smoothing": 1.0},
     "calibrate": {"target_fpr": 0.2},
@@ -98,6 +99,14 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     result = publish(params, reason="first")
     assert result.promoted, result.refusal
     return root
+
+
+@pytest.fixture
+def project(trained: Path, tmp_path: Path) -> Params:
+    """A copy of it, to be changed."""
+    root = tmp_path / "project"
+    shutil.copytree(trained, root)
+    return load_params(root / "params.yaml")
 
 
 def production(params: Params) -> Bundle:
