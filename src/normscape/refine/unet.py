@@ -27,7 +27,10 @@ class InpaintingNet(nn.Module):
     Args:
         categories: C.
         width: Channels at half the image's resolution.
-        size: S, a multiple of `STRIDE`.
+        size: S.
+
+    Raises:
+        ValueError: S is no multiple of `STRIDE`.
     """
 
     waves: Tensor
@@ -35,6 +38,8 @@ class InpaintingNet(nn.Module):
 
     def __init__(self, categories: int, width: int, size: int) -> None:
         super().__init__()
+        if size % STRIDE:
+            raise ValueError(f"a size of {size}; expected a multiple of {STRIDE}")
         widths = [round(width * factor) for factor in _FACTORS]
         self.category = nn.Embedding(categories, _CONDITION)
         waves = torch.exp(torch.arange(_WAVES) * (-math.log(_LONGEST) / _WAVES))
