@@ -4,7 +4,7 @@
 
 The model is trained on the images of `train` alone, thresholds and p-values come from those of
 `calibration`, as in the pipeline; maps are refined where the scorer would refine them. Beside it
-the same fusion is guided by the picture's own contrast, which no model has to be trained for.
+cheap ways: the same fusion guided by the picture itself, and maps that are smoothed more.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
 
 from bench import datasets
 from bench.ours import bench_params, trained, with_changes
@@ -49,10 +50,11 @@ STATE = ROOT / ".normscape" / "bench" / "refine"
 SEEDS = (0, 1, 2)
 CATEGORIES = ("bottle", "magnetic_tile")
 METRICS = ("image_auroc", "pixel_auroc", "pixel_ap", "pixel_f1max", "aupro")
-KINDS = ("base", "refined", "contrast")
-"""Maps: as the detector gives them, refined, and refined by the picture's contrast instead."""
+KINDS = ("base", "refined", "contrast", "smooth")
+"""Maps: the detector's, refined, guided by the picture instead of the errors, and smoothed more."""
 
 _SHARPER = {"pixel_ap": "pixel AP", "pixel_f1max": "pixel F1max"}
+_SMOOTH = 16.0  # pixels of a map
 _TIMED = 32
 _ROUNDS = 3
 
@@ -169,7 +171,8 @@ def refiner_of(rows: pd.DataFrame, params: Params) -> tuple[Refiner, dict[str, A
     learn, held_out = training_images(manifest, params.refine.hold_out_percent)
     sources = sorted((ROOT / "src" / "normscape" / "refine").glob("*.py"))
     key = {
-        "params": params.fingerprint("refine", "maps"),
+        "params": params.fingerprint("refine"),
+        "map_size": params.maps.size,
         "input_size": params.backbone.input_size,
         "images": [*learn.hashes, *held_out.hashes],
         "source": [sha256_file(path) for path in sources],
@@ -202,6 +205,9 @@ def maps_of(
     """The maps `(N, S, S)` of one of `KINDS`."""
     if kind == "base":
         return base.maps
+    if kind == "smooth":
+        smooth: NDArray[np.float32] = gaussian_filter(base.maps, (0.0, _SMOOTH, _SMOOTH))
+        return smooth
     maps, known = base.maps.copy(), refiner.config.categories
     masked = set(base.test.loc[base.test["mask"].notna(), "category"])
     measured_too = base.test["category"].isin(masked).to_numpy()
@@ -218,10 +224,11 @@ def maps_of(
 
 
 def contrast(picture: torch.Tensor) -> torch.Tensor:
-    """Squared differences between neighbouring pixels of a picture `(1, 3, S, S)`: `(1, S, S)`."""
+    """In place of the errors `(1, 4, S, S)`: the picture's colours and its squared differences."""
     down, right = picture.diff(dim=2)[..., :-1], picture.diff(dim=3)[:, :, :-1]
     steps = (down.square() + right.square()).mean(dim=1, keepdim=True)
-    return torch.nn.functional.pad(steps, (0, 1, 0, 1), mode="replicate")[:, 0]
+    steps = torch.nn.functional.pad(steps, (0, 1, 0, 1), mode="replicate")
+    return torch.cat([picture - picture.mean(dim=(2, 3), keepdim=True), steps], dim=1)
 
 
 def cost(base: Base, refiner: Refiner, params: Params) -> dict[str, float]:
@@ -238,8 +245,9 @@ def cost(base: Base, refiner: Refiner, params: Params) -> dict[str, float]:
     model, size = Inspector(InspectionModel.load(base.model), None), params.score.batch_size
     refiners: dict[str, Refiner | None] = {"base": None}
     for name, max_p in (("flagged", 1.0), ("unflagged", 0.0)):
-        refiners[name] = Refiner(replace(refiner.config, max_p=max_p))
-        refiners[name].load_state_dict(refiner.state_dict())
+        one = Refiner(replace(refiner.config, max_p=max_p))
+        one.load_state_dict(refiner.state_dict())
+        refiners[name] = one
     scorers = {
         name: Scorer(backbone, model, base.calibration, one) for name, one in refiners.items()
     }

@@ -222,7 +222,7 @@ class RefineParams(Section):
         size: Pixels per side of the picture that is inpainted.
         cells: Pixels per side of the cells that are hidden of it.
         times: How much noise the hidden pixels get; at 1 nothing of them is left.
-        strength: Of the change; 0 = none.
+        strength: Of what the errors change; at 0 a map is only smoothed a little.
         max_p: Maps of images with a higher p-value stay as they are.
         patience: Evaluations without improvement.
     """
@@ -233,12 +233,12 @@ class RefineParams(Section):
     size: Annotated[int, Field(ge=32, le=512, multiple_of=16)] = 128
     width: Annotated[int, Field(ge=8, le=256, multiple_of=2)] = 32
     cells: Annotated[tuple[Annotated[int, Field(ge=2, le=256)], ...], Field(min_length=1)] = (
-        4, 8, 16, 32,
+        8, 16, 32,
     )  # fmt: skip
     times: Annotated[tuple[Annotated[float, Field(gt=0, le=1)], ...], Field(min_length=1)] = (
-        0.35, 0.65, 1.0,
+        1.0,
     )  # fmt: skip
-    steps: Count = 900
+    steps: Count = 1200
     batch_size: Count = 8
     learning_rate: Positive = 2e-3
     strength: Annotated[float, Field(ge=0)] = 1.0

@@ -1,4 +1,4 @@
-"""A smooth anomaly map made as sharp as what surprises inside it."""
+"""A smooth anomaly map made as sharp as the inpainting errors inside it."""
 
 from __future__ import annotations
 
@@ -8,81 +8,133 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+GUIDES = 4
+"""The errors of three colours with their sign, and how surprising the error is."""
+
 _GRAIN = 1 / 128
-"""Standard deviation of the smoothing of the surprise, in sides of the image."""
+"""Standard deviation of the smoothing of the errors, in sides of the image."""
 
-_REACH = 1 / 8
-"""That of the neighbourhood in which map and surprise are compared."""
+_REACH = 3 / 16
+"""That of the neighbourhood in which map and errors are compared."""
 
-_REGULAR = 0.1  # of the variance of the surprise, which is 1 over the image
+_REST = 1 / 32
+"""That of the smoothing of what the errors do not explain."""
+
+_RIDGE = 0.1  # of the variance of a guide, which is 1 over the image
+_LEAST = 1e-3  # of the mean surprise: less spread than this is no guide
 _HIGHEST = 10.0
 _RADIUS = 4.0
 _TINY = 1e-12
 
 
 class Fusion(nn.Module):
-    """Follows the surprise where the map does: a guided filter that sharpens.
+    """Follows the errors where the map does: a guided filter that sharpens.
 
-    With `b` the logarithm of the map and `z` the standardised root of the surprise, both are
-    compared around every pixel (Gaussian means `⟨·⟩`): `a = max(0, cov(z, b)) / (var(z) + ε)` is
-    how much the map rises with the surprise there. The map is multiplied by `exp(λ a (z - ⟨z⟩))`.
-    Where the surprise has nothing to do with the map, as in a texture that nobody can inpaint,
-    `a` is 0 and the map stays as it is. In the end the map is as high as it was: the mean of its
-    highest share is the same.
+    With `b` the logarithm of the map and `g` the errors, the guides, a linear model is fitted
+    around every pixel (`⟨·⟩`: Gaussian mean around it): `a = (cov(g, g) + ε)⁻¹ cov(g, b)` says how
+    the map goes with the errors there. The refined map is
+
+        exp(smooth(b) + λ aᵀ (g - ⟨g⟩))
+
+    Where the errors have nothing to do with the map, as in a texture that nobody can inpaint, `a`
+    is near 0 and the map stays as it is, only a little smoother.
 
     Args:
         map_size: Pixels per side of a map.
-        size: Of the surprise.
+        size: Of the errors.
         strength: λ.
-        top_fraction: The highest share.
 
     Source:
-        The local linear model is that of He et al., Guided Image Filtering, ECCV 2010.
+        The local linear model is that of He et al., Guided Image Filtering, ECCV 2010, eq. 14.
     """
 
-    smooth: Tensor
+    grain: Tensor
     near: Tensor
+    rest: Tensor
     shrink: Tensor
     grow: Tensor
 
-    def __init__(self, map_size: int, size: int, strength: float, top_fraction: float) -> None:
+    def __init__(self, map_size: int, size: int, strength: float) -> None:
         super().__init__()
         self.strength = strength
-        self.count = max(1, round(top_fraction * size**2))
-        self.register_buffer("smooth", _gaussian(size, _GRAIN * size), persistent=False)
-        self.register_buffer("near", _gaussian(size, _REACH * size), persistent=False)
+        for name, share in (("grain", _GRAIN), ("near", _REACH), ("rest", _REST)):
+            self.register_buffer(name, _gaussian(size, share * size), persistent=False)
         self.register_buffer("shrink", averages(map_size, size), persistent=False)
         self.register_buffer("grow", _lines(size, map_size), persistent=False)
 
-    def forward(self, maps: Tensor, surprise: Tensor) -> Tensor:
-        """Maps `(B, M, M)`, positive, made sharper by the surprise `(B, S, S)`."""
-        base = self.shrink @ maps @ self.shrink.T
-        levels, guide = base.clamp_min(_TINY).log(), self._guide(surprise)
-        middle, level = self._mean(guide), self._mean(levels)
-        rise = (self._mean(guide * levels) - middle * level).clamp_min(0.0)
-        spread = (self._mean(guide.square()) - middle.square()).clamp_min(0.0) + _REGULAR
-        change = self.strength * rise / spread * (guide - middle)
-        height = self._top(base) / self._top(base * change.exp()).clamp_min(_TINY)
-        sharp: Tensor = maps * (self.grow @ change @ self.grow.T).exp() * height
-        return sharp
+    def forward(self, maps: Tensor, errors: Tensor) -> Tensor:
+        """Maps `(B, M, M)`, positive, refined with errors `(B, GUIDES, S, S)`."""
+        levels = _both(self.shrink, maps).clamp_min(_TINY).log()
+        guides = list(self.guides(errors).unbind(dim=1))
+        middles, level = [self._mean(guide) for guide in guides], self._mean(levels)
+        matrix = [
+            [
+                self._mean(one * other) - middle * beside + (_RIDGE if row == column else 0.0)
+                for column, (other, beside) in enumerate(zip(guides, middles, strict=True))
+            ]
+            for row, (one, middle) in enumerate(zip(guides, middles, strict=True))
+        ]
+        rises = [
+            self._mean(guide * levels) - middle * level
+            for guide, middle in zip(guides, middles, strict=True)
+        ]
+        change = _both(self.rest, levels) - levels
+        for slope, guide, middle in zip(solve(matrix, rises), guides, middles, strict=True):
+            change = change + self.strength * slope * (guide - middle)
+        refined: Tensor = maps * _both(self.grow, change).exp()
+        return refined
 
-    def _guide(self, surprise: Tensor) -> Tensor:
-        root = (self.smooth @ surprise @ self.smooth.T).clamp_min(_TINY).sqrt()
-        middle = root.mean(dim=(1, 2), keepdim=True)
-        spread = (root - middle).square().mean(dim=(1, 2), keepdim=True).sqrt()
-        return ((root - middle) / spread.clamp_min(_TINY)).clamp(max=_HIGHEST)
+    def guides(self, errors: Tensor) -> Tensor:
+        """The errors smoothed and on one scale in every image, `(B, GUIDES, S, S)`."""
+        smooth = _both(self.grain, errors)
+        colours, surprise = smooth[:, :-1], smooth[:, -1:].clamp_min(_TINY).sqrt()
+        size = colours.square().mean(dim=(1, 2, 3), keepdim=True).sqrt()
+        middle = surprise.mean(dim=(2, 3), keepdim=True)
+        apart = (surprise - middle).square().mean(dim=(2, 3), keepdim=True).sqrt()
+        spread = torch.maximum(apart, _LEAST * middle)
+        both = torch.cat([colours / size.clamp_min(_TINY), (surprise - middle) / spread], dim=1)
+        return both.clamp(-_HIGHEST, _HIGHEST)
 
     def _mean(self, values: Tensor) -> Tensor:
-        return self.near @ values @ self.near.T
-
-    def _top(self, values: Tensor) -> Tensor:
-        highest = values.flatten(1).topk(self.count, dim=1, sorted=False).values
-        return highest.mean(dim=1).view(-1, 1, 1)
+        return _both(self.near, values)
 
 
 def averages(size: int, fewer: int) -> Tensor:
     """The matrix `(fewer, size)` that averages a line over equal parts."""
     return functional.adaptive_avg_pool1d(torch.eye(size).unsqueeze(1), fewer)[:, 0].T.contiguous()
+
+
+def solve(matrix: list[list[Tensor]], right: list[Tensor]) -> list[Tensor]:
+    """Solve a symmetric, positive definite system at every pixel.
+
+    Gaussian elimination without pivoting, written out because few runtimes solve systems.
+
+    Args:
+        matrix: n rows of n tensors of one shape.
+        right: n tensors of that shape.
+
+    Returns:
+        The n tensors that the rows times give `right`.
+    """
+    rows, sums, count = [list(row) for row in matrix], list(right), len(right)
+    for pivot in range(count):
+        for row in range(pivot + 1, count):
+            share = rows[row][pivot] / rows[pivot][pivot]
+            for column in range(pivot, count):
+                rows[row][column] = rows[row][column] - share * rows[pivot][column]
+            sums[row] = sums[row] - share * sums[pivot]
+    found: list[Tensor] = []
+    for row in reversed(range(count)):
+        value = sums[row]
+        for factor, solution in zip(rows[row][row + 1 :], found, strict=True):
+            value = value - factor * solution
+        found.insert(0, value / rows[row][row])
+    return found
+
+
+def _both(matrix: Tensor, values: Tensor) -> Tensor:
+    """Rows and columns of `values (..., S, S)` through one matrix."""
+    return matrix @ values @ matrix.T
 
 
 def _lines(size: int, more: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""How surprising each part of an image is to the inpainting model."""
+"""How wrongly each part of an image is inpainted."""
 
 from __future__ import annotations
 
@@ -50,25 +50,29 @@ class Inpainting(nn.Module):
         self.register_buffer("noise", noise)
         self.register_buffer("masks", grids(size, cells), persistent=False)
 
-    def surprise(self, image: Tensor, category: Tensor) -> Tensor:
-        """Squared errors over those that the model expects, of one image: `(1, S, S)`.
-
-        The mean over channels, times and sizes of cells.
+    def errors(self, image: Tensor, category: Tensor) -> Tensor:
+        """What is inpainted wrongly in one image, means over times and sizes of cells.
 
         Args:
             image: `(1, 3, S, S)` of `centred`.
             category: `(1,)` int64, the predicted one.
+
+        Returns:
+            `(1, 4, S, S)`: the errors of three colours with their sign, and the squared error over
+            the one that the model expects.
         """
         size, count = image.shape[-1], len(self.masks)
         repeats = -(-size // _NOISE_SIDE)
         noise = self.noise.repeat(1, repeats, repeats)[None, :, :size, :size]
-        category, total = category.expand(count), torch.zeros_like(image[0, :1])
+        category, total = category.expand(count), torch.zeros_like(image[:, :1])
         for moment in self.times:
             time = torch.full((count,), moment, dtype=image.dtype, device=image.device)
             noised = hide(image, noise, self.masks, time)
             estimate, expected = self.net(noised, self.masks, time, category)
-            errors = (image - estimate).square().mean(dim=1, keepdim=True) * torch.exp(-expected)
-            total = total + (errors * self.masks).sum(dim=0)
+            signed = image - estimate
+            surprise = signed.square().mean(dim=1, keepdim=True) * torch.exp(-expected)
+            found = torch.cat([signed, surprise], dim=1) * self.masks
+            total = total + found.sum(dim=0, keepdim=True)
         mean: Tensor = total * (2.0 / (len(self.times) * count))
         return mean
 

@@ -35,8 +35,7 @@ class RefinerConfig:
         width: Of the network.
         cells: Pixels per side of hidden cells, of that picture.
         times: At which the hidden pixels are estimated.
-        strength: Of the change.
-        top_fraction: Share of a map whose mean is kept.
+        strength: Of what the errors change.
         max_p: Only maps of images whose p-value is at most this are refined.
     """
 
@@ -48,7 +47,6 @@ class RefinerConfig:
     cells: tuple[int, ...]
     times: tuple[float, ...]
     strength: float
-    top_fraction: float
     max_p: float
 
     @classmethod
@@ -59,7 +57,6 @@ class RefinerConfig:
         *,
         input_size: int,
         map_size: int,
-        top_fraction: float,
     ) -> RefinerConfig:
         """That of the section `refine` for a model's categories and maps."""
         return cls(
@@ -71,7 +68,6 @@ class RefinerConfig:
             cells=params.cells,
             times=params.times,
             strength=params.strength,
-            top_fraction=top_fraction,
             max_p=params.max_p,
         )
 
@@ -97,7 +93,7 @@ class Refiner(nn.Module):
         self.inpainting = Inpainting(
             len(config.categories), config.width, config.size, config.cells, config.times
         )
-        self.fusion = Fusion(config.map_size, config.size, config.strength, config.top_fraction)
+        self.fusion = Fusion(config.map_size, config.size, config.strength)
         self.register_buffer("reduce", averages(config.input_size, config.size), persistent=False)
 
     def picture(self, pixels: Tensor) -> Tensor:
@@ -119,8 +115,8 @@ class Refiner(nn.Module):
 
     def one(self, pixels: Tensor, maps: Tensor, category: Tensor) -> Tensor:
         """The refined map `(1, M, M)` of one image."""
-        surprise = self.inpainting.surprise(self.picture(pixels), category)
-        refined: Tensor = self.fusion(maps, surprise)
+        errors = self.inpainting.errors(self.picture(pixels), category)
+        refined: Tensor = self.fusion(maps, errors)
         return refined
 
     def wanted(self, p_values: Tensor) -> Tensor:

@@ -16,8 +16,6 @@ from normscape.refine.inpainting import hide
 from normscape.refine.masks import random_mask
 from normscape.refine.model import Refiner
 
-_ALL_NOISE = 0.3  # share of the trials in which nothing of the hidden pixels is left
-
 
 @dataclass(frozen=True)
 class Pictures:
@@ -77,8 +75,10 @@ class Trial:
         return Trial(**{name: value.to(device) for name, value in vars(self).items()})
 
 
-def draw(pictures: Pictures, cells: tuple[int, ...], count: int, seed: int) -> Trial:
-    """A trial of `count` pictures, each category as likely as any other.
+def draw(
+    pictures: Pictures, cells: tuple[int, ...], times: tuple[float, ...], count: int, seed: int
+) -> Trial:
+    """A trial of `count` pictures, each category and each of the times as likely as any other.
 
     It depends on the seed alone, so a training that was interrupted goes on with the very trials
     it would have seen.
@@ -89,7 +89,6 @@ def draw(pictures: Pictures, cells: tuple[int, ...], count: int, seed: int) -> T
     image = pictures.pixels[rows].float() / 127.5 - 1.0
     size = image.shape[-1]
     mask = torch.stack([random_mask(size, cells, generator) for _ in range(count)])
-    time = torch.rand(count, generator=generator)
-    time = torch.where(torch.rand(count, generator=generator) < _ALL_NOISE, 1.0, time)
+    time = torch.tensor(times)[torch.randint(len(times), (count,), generator=generator)]
     noise = torch.randn(image.shape, generator=generator)
     return Trial(image, mask, hide(image, noise, mask, time), time, pictures.labels[rows])

@@ -58,7 +58,6 @@ class Trainer:
         model: Trained in place, on its device; its weights are averaged over the steps.
         learn: Normal pictures.
         held_out: Others of the same categories, for early stopping; may be empty.
-        cells: Pixels per side of hidden cells.
         params: Section `refine`.
         checkpoints: Where to keep the state.
     """
@@ -111,7 +110,9 @@ class Trainer:
     def _trial(self, pictures: Pictures, number: int) -> Trial:
         settings = self._params
         seed = (settings.seed * _APART + number) % (1 << 62)
-        return draw(pictures, settings.cells, settings.batch_size, seed).to(self._device)
+        return draw(pictures, settings.cells, settings.times, settings.batch_size, seed).to(
+            self._device
+        )
 
     def _step(self, step: int) -> float:
         for group in self._optimiser.param_groups:

@@ -38,7 +38,7 @@ class InpaintingNet(nn.Module):
 
     def __init__(self, categories: int, width: int, size: int) -> None:
         super().__init__()
-        if size % STRIDE:
+        if size < STRIDE or size % STRIDE:
             raise ValueError(f"a size of {size}; expected a multiple of {STRIDE}")
         widths = [round(width * factor) for factor in _FACTORS]
         self.category = nn.Embedding(categories, _CONDITION)

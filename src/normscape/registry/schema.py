@@ -111,7 +111,6 @@ class RefinerFile(Decisive):
     cells: Annotated[list[Annotated[int, Field(ge=1, le=512)]], Field(min_length=1, max_length=16)]
     times: Annotated[list[Share], Field(min_length=1, max_length=16)]
     strength: Annotated[float, Field(ge=0, le=100)]
-    top_fraction: Share
     max_p: Share
 
     def least_bytes(self) -> int:

@@ -84,7 +84,6 @@ def train(
         learn.categories,
         input_size=params.backbone.input_size,
         map_size=params.maps.size,
-        top_fraction=params.maps.top_fraction,
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(params.refine.seed)

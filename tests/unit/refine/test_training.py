@@ -58,7 +58,7 @@ def test_it_learns_what_normal_pictures_look_like(tmp_path: Path) -> None:
     torch.manual_seed(PARAMS.seed)
     before = Inpainting(2, PARAMS.width, PARAMS.size, PARAMS.cells, PARAMS.times)
     after, progress = trained(tmp_path)
-    trial = draw(stripes(8, 7), PARAMS.cells, 8, 99)
+    trial = draw(stripes(8, 7), PARAMS.cells, PARAMS.times, 8, 99)
     with torch.no_grad():
         assert inpainting_loss(after, trial) < 0.8 * inpainting_loss(before, trial)
     assert progress.best_loss is not None
@@ -81,6 +81,7 @@ def test_it_stops_when_nothing_improves(tmp_path: Path) -> None:
 
 def test_a_trial_depends_on_its_number_alone() -> None:
     pictures = stripes(9, 3)
-    first, again, other = (draw(pictures, (4, 8), 4, seed) for seed in (5, 5, 6))
+    first, again, other = (draw(pictures, (4, 8), (0.5, 1.0), 16, seed) for seed in (5, 5, 6))
     assert all(torch.equal(value, vars(again)[name]) for name, value in vars(first).items())
     assert not torch.equal(first.noised, other.noised)
+    assert set(first.time.tolist()) == {0.5, 1.0}
