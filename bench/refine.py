@@ -4,7 +4,8 @@
 
 The model is trained on the images of `train` alone, thresholds and p-values come from those of
 `calibration`, as in the pipeline; maps are refined where the scorer would refine them. Beside it
-cheap ways: the same fusion guided by the picture itself, and maps that are smoothed more.
+cheap ways, for which nothing is trained: the same fusion guided by the picture itself or by
+nothing, and maps that are smoothed more.
 """
 
 from __future__ import annotations
@@ -50,11 +51,12 @@ STATE = ROOT / ".normscape" / "bench" / "refine"
 SEEDS = (0, 1, 2)
 CATEGORIES = ("bottle", "magnetic_tile")
 METRICS = ("image_auroc", "pixel_auroc", "pixel_ap", "pixel_f1max", "aupro")
-KINDS = ("base", "refined", "contrast", "smooth")
-"""Maps: the detector's, refined, guided by the picture instead of the errors, and smoothed more."""
+_SMOOTH = {"smooth_8": 8.0, "smooth_16": 16.0}  # pixels of a map
+KINDS = ("base", "refined", "picture", "unguided", *_SMOOTH)
+"""Maps: the detector's, refined, the same fusion with the picture in place of the errors and with
+neither, and maps of all images smoothed more."""
 
 _SHARPER = {"pixel_ap": "pixel AP", "pixel_f1max": "pixel F1max"}
-_SMOOTH = 16.0  # pixels of a map
 _TIMED = 32
 _ROUNDS = 3
 
@@ -205,8 +207,8 @@ def maps_of(
     """The maps `(N, S, S)` of one of `KINDS`."""
     if kind == "base":
         return base.maps
-    if kind == "smooth":
-        smooth: NDArray[np.float32] = gaussian_filter(base.maps, (0.0, _SMOOTH, _SMOOTH))
+    if kind in _SMOOTH:
+        smooth: NDArray[np.float32] = gaussian_filter(base.maps, (0, _SMOOTH[kind], _SMOOTH[kind]))
         return smooth
     maps, known = base.maps.copy(), refiner.config.categories
     masked = set(base.test.loc[base.test["mask"].notna(), "category"])
@@ -218,12 +220,13 @@ def maps_of(
             category = torch.tensor([known.index(base.categories[row])])
             found = refiner(pixels, own, category)
         else:
-            found = refiner.fusion(own, contrast(refiner.picture(pixels)))
+            guides = picture_guides(refiner.picture(pixels))
+            found = refiner.fusion(own, guides if kind == "picture" else torch.zeros_like(guides))
         maps[row] = found[0].numpy()
     return maps
 
 
-def contrast(picture: torch.Tensor) -> torch.Tensor:
+def picture_guides(picture: torch.Tensor) -> torch.Tensor:
     """In place of the errors `(1, 4, S, S)`: the picture's colours and its squared differences."""
     down, right = picture.diff(dim=2)[..., :-1], picture.diff(dim=3)[:, :, :-1]
     steps = (down.square() + right.square()).mean(dim=1, keepdim=True)

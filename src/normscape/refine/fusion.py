@@ -17,8 +17,11 @@ _GRAIN = 1 / 128
 _REACH = 3 / 16
 """That of the neighbourhood in which map and errors are compared."""
 
-_REST = 1 / 32
-"""That of the smoothing of what the errors do not explain."""
+_COARSE = 3 / 32
+"""That of the smoothing of maps in which there is little to see."""
+
+_UNREST = 0.1
+"""Standard deviation of the logarithm of a map around its mean where there is nothing to see."""
 
 _RIDGE = 0.1  # of the variance of a guide, which is 1 over the image
 _LEAST = 1e-3  # of the mean surprise: less spread than this is no guide
@@ -28,16 +31,17 @@ _TINY = 1e-12
 
 
 class Fusion(nn.Module):
-    """Follows the errors where the map does: a guided filter that sharpens.
+    """Follows the errors where the map does, a guided filter, and smooths what is only noise.
 
     With `b` the logarithm of the map and `g` the errors, the guides, a linear model is fitted
     around every pixel (`⟨·⟩`: Gaussian mean around it): `a = (cov(g, g) + ε)⁻¹ cov(g, b)` says how
     the map goes with the errors there. The refined map is
 
-        exp(smooth(b) + λ aᵀ (g - ⟨g⟩))
+        exp(⟨b⟩ + w (b - ⟨b⟩) + λ aᵀ (g - ⟨g⟩)),   w = v / (v + σ²),   v = ⟨(b - ⟨b⟩)²⟩
 
     Where the errors have nothing to do with the map, as in a texture that nobody can inpaint, `a`
-    is near 0 and the map stays as it is, only a little smoother.
+    is near 0. Where the map hardly varies, `w` is, and it becomes smoother. The mean of `w` is
+    taken over a nearer neighbourhood than that of `a`.
 
     Args:
         map_size: Pixels per side of a map.
@@ -45,19 +49,20 @@ class Fusion(nn.Module):
         strength: λ.
 
     Source:
-        The local linear model is that of He et al., Guided Image Filtering, ECCV 2010, eq. 14.
+        The local linear model is that of He et al., Guided Image Filtering, ECCV 2010, eq. 14; `w`
+        that of Lee, Digital Image Enhancement and Noise Filtering by Use of Local Statistics, 1980.
     """
 
     grain: Tensor
     near: Tensor
-    rest: Tensor
+    coarse: Tensor
     shrink: Tensor
     grow: Tensor
 
     def __init__(self, map_size: int, size: int, strength: float) -> None:
         super().__init__()
         self.strength = strength
-        for name, share in (("grain", _GRAIN), ("near", _REACH), ("rest", _REST)):
+        for name, share in (("grain", _GRAIN), ("near", _REACH), ("coarse", _COARSE)):
             self.register_buffer(name, _gaussian(size, share * size), persistent=False)
         self.register_buffer("shrink", averages(map_size, size), persistent=False)
         self.register_buffer("grow", _lines(size, map_size), persistent=False)
@@ -78,7 +83,9 @@ class Fusion(nn.Module):
             self._mean(guide * levels) - middle * level
             for guide, middle in zip(guides, middles, strict=True)
         ]
-        change = _both(self.rest, levels) - levels
+        fine = levels - _both(self.coarse, levels)
+        power = _both(self.coarse, fine.square())
+        change = fine * (power / (power + _UNREST**2) - 1.0)
         for slope, guide, middle in zip(solve(matrix, rises), guides, middles, strict=True):
             change = change + self.strength * slope * (guide - middle)
         refined: Tensor = maps * _both(self.grow, change).exp()

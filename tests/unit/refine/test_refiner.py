@@ -101,7 +101,7 @@ def test_errors_that_say_nothing_leave_the_map_as_it_is_but_smoother() -> None:
     fusion = Fusion(map_size=128, size=64, strength=1.0)
     base = (1.0 + blurred(128, 16.0)).unsqueeze(0)
     for errors in (torch.zeros(1, GUIDES, 64, 64), torch.full((1, GUIDES, 64, 64), 0.3)):
-        torch.testing.assert_close(fusion(base, errors), base, rtol=0.05, atol=0)
+        torch.testing.assert_close(fusion(base, errors), base, rtol=0.08, atol=0)
     flat = torch.full((1, 128, 128), 2.0)
     torch.testing.assert_close(fusion(flat, errors_at(slice(28, 36))), flat, rtol=1e-3, atol=0)
 
@@ -116,11 +116,14 @@ def test_the_scale_of_a_map_and_of_the_errors_does_not_matter() -> None:
     torch.testing.assert_close(fusion(base, 7.0 * errors), expected, rtol=1e-3, atol=0)
 
 
-def test_without_strength_a_map_is_only_smoothed() -> None:
-    fusion = Fusion(map_size=32, size=32, strength=0.0)
-    base, errors = torch.rand(2, 32, 32) + 0.1, torch.rand(2, GUIDES, 32, 32)
-    smooth = (fusion.rest @ base.log() @ fusion.rest.T).exp()
-    torch.testing.assert_close(fusion(base, errors), smooth)
+def test_without_strength_speckles_fade_and_a_defect_stays() -> None:
+    fusion = Fusion(map_size=128, size=128, strength=0.0)
+    speckles = 0.05 * torch.randn(1, 128, 128, generator=torch.Generator().manual_seed(4))
+    found = fusion(speckles.exp(), torch.rand(1, GUIDES, 128, 128)).log()
+    assert found.std() < 0.4 * speckles.std()
+    defect = (speckles + 2.0 * blurred(128, 8.0)).exp()
+    kept = fusion(defect, torch.rand(1, GUIDES, 128, 128))
+    torch.testing.assert_close(kept[:, 60:68, 60:68], defect[:, 60:68, 60:68], rtol=0.15, atol=0)
 
 
 def test_the_written_out_solution_is_the_libraries() -> None:

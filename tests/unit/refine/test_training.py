@@ -28,24 +28,29 @@ def stripes(count: int, seed: int) -> Pictures:
     return Pictures(pixels.byte(), labels)
 
 
+class KilledError(Exception):
+    """What ends a training in the middle."""
+
+
 def trained(
-    folder: Path, *, steps: int = PARAMS.steps, params: RefineParams = PARAMS, held: int = 4
+    folder: Path, *, steps: int | None = None, params: RefineParams = PARAMS, held: int = 4
 ) -> tuple[Inpainting, Progress]:
-    """Trained from its checkpoint on; killed by the report after `steps`."""
+    """Trained from its checkpoint on; killed by the report after `steps`, if any."""
     torch.manual_seed(params.seed)
     model = Inpainting(2, params.width, params.size, params.cells, params.times)
 
     def report(step: int, loss: float) -> None:
-        if step > steps:
-            raise KeyboardInterrupt
+        if steps is not None and step > steps:
+            raise KilledError
 
     trainer = Trainer(model, stripes(12, 0), stripes(held, 1), params, Checkpoints(folder, "key"))
     return model, trainer.run(report)
 
 
+@pytest.mark.slow
 def test_an_interrupted_training_ends_as_one_that_was_not(tmp_path: Path) -> None:
     whole, progress = trained(tmp_path / "whole")
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KilledError):
         trained(tmp_path / "cut", steps=23)
     assert (tmp_path / "cut" / "key").exists()
     resumed, again = trained(tmp_path / "cut")
@@ -71,6 +76,7 @@ def test_without_held_out_pictures_all_steps_are_taken(tmp_path: Path) -> None:
     assert (progress.step, progress.best_step, progress.best_loss) == (3, 3, None)
 
 
+@pytest.mark.slow
 def test_it_stops_when_nothing_improves(tmp_path: Path) -> None:
     still = PARAMS.model_copy(
         update={"steps": 400, "patience": 1, "learning_rate": 1e-12, "width": 8}
