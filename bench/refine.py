@@ -58,7 +58,7 @@ neither, and maps of all images smoothed more."""
 
 _SHARPER = {"pixel_ap": "pixel AP", "pixel_f1max": "pixel F1max"}
 _TIMED = 32
-_ROUNDS = 3
+_ROUNDS = 5
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ def measured(rows: pd.DataFrame, params: Params, seeds: Sequence[int]) -> dict[s
 
     Returns:
         `figures`: per kind of map and category the metrics of each seed; `refined_share` of the
-        test images by label; `training_seconds`; and `cost`, see there.
+        test images by label; `training_seconds` on `threads`; and `cost`, see there.
     """
     figures: dict[str, dict[str, dict[str, list[float]]]] = {kind: {} for kind in KINDS}
     shares: dict[str, list[float]] = {"normal": [], "anomalous": []}
@@ -134,6 +134,7 @@ def measured(rows: pd.DataFrame, params: Params, seeds: Sequence[int]) -> dict[s
         "figures": figures,
         "refined_share": shares,
         "training_seconds": seconds,
+        "threads": available_cores(),
         "cost": cost(base, refiner, chosen),
     }
 
@@ -172,12 +173,13 @@ def refiner_of(rows: pd.DataFrame, params: Params) -> tuple[Refiner, dict[str, A
     manifest = train.assign(error=None, path=train["path"].map(str))
     learn, held_out = training_images(manifest, params.refine.hold_out_percent)
     sources = sorted((ROOT / "src" / "normscape" / "refine").glob("*.py"))
+    trained_with = [path for path in sources if path.name not in {"fusion.py", "apply.py"}]
     key = {
         "params": params.fingerprint("refine"),
         "map_size": params.maps.size,
         "input_size": params.backbone.input_size,
         "images": [*learn.hashes, *held_out.hashes],
-        "source": [sha256_file(path) for path in sources],
+        "source": [sha256_file(path) for path in trained_with],
     }
 
     def produce(out: Path) -> None:
