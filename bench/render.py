@@ -13,7 +13,7 @@ _NAMES = {
 _MAPS = {
     "base": "as the detector gives them", "refined": "refined",
     "picture": "the same fusion, guided by the picture", "unguided": "the same fusion, no guide",
-    "smooth_8": "smoothed, σ = 8", "smooth_16": "smoothed, σ = 16",
+    "smooth_8": "smoothed by 8 pixels", "smooth_16": "smoothed by 16 pixels",
 }  # fmt: skip
 
 _SCORERS = {
