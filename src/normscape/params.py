@@ -21,6 +21,7 @@ Count = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0.0)]
 Maps = Literal["overlay", "array", "both", "none"]
 SeverityName = Literal["info", "warning", "critical"]
+DetectorName = Literal["dpdiff"]
 
 
 class Section(BaseModel):
@@ -182,7 +183,7 @@ class NoveltyParams(Section):
 class DetectorParams(Section):
     """Training and inference of the detector."""
 
-    name: Literal["dpdiff"] = "dpdiff"
+    name: DetectorName = "dpdiff"
     seed: int = 0
     steps: Count = 300
     batch_tokens: Count = 2048

@@ -8,6 +8,7 @@ from rich.console import Console
 from normscape.backbones import select_device
 from normscape.backbones.runtime import available_cores
 from normscape.data.manifest import read_manifest
+from normscape.detectors.kinds import hold_out_percent
 from normscape.features.extract import ensure_features
 from normscape.features.store import FeatureStore
 from normscape.features.transform import TokenTransform
@@ -21,9 +22,9 @@ from normscape.prototypes.sample import TokenSample, sample_tokens
 from normscape.prototypes.spaces import CategorySpaces
 from normscape.prototypes.training import (
     TrainingImages,
-    learning_images,
     stream_maps,
     stream_tokens,
+    training_images,
 )
 
 _LOSS_TOKENS = 8192
@@ -40,7 +41,7 @@ def run(params: Params) -> None:
     torch.set_num_threads(available_cores())
     torch.use_deterministic_algorithms(True, warn_only=True)
     manifest = read_manifest(params.artifacts / "manifest.parquet")
-    images = learning_images(manifest, params)
+    images, _ = training_images(manifest, hold_out_percent(params))
     store = ensure_features(params, images.items(params.data))
     prototypes = fit(params, images, store, select_device())
     with atomic_folder(params.artifacts / "prototypes") as folder:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from normscape.detectors.dpdiff import DPDiff
+from normscape.detectors.base import Detector
 from normscape.features.transform import TokenTransform
 from normscape.params import Params
 from normscape.prototypes.artifact import Prototypes
@@ -87,5 +87,5 @@ def prototypes(sample: TokenSample, params: Params) -> Prototypes:
 
 
 @pytest.fixture
-def detector(prototypes: Prototypes, params: Params) -> DPDiff:
+def detector(prototypes: Prototypes, params: Params) -> Detector:
     return build(params, prototypes)

@@ -24,9 +24,7 @@ def model(request, prototypes, params, images) -> InspectionModel:
         prototypes.transform, detector, prototypes.head,
         categories=prototypes.categories, maps=params.maps, routed_categories=2, route_margin=100.0,
     ).eval()  # fmt: skip
-    if settings.diffuses:
-        with torch.no_grad():
-            detector.fit_spread(detector.components(images(8, 2), ROUTES.expand(8, -1)))
+    detector.fit_scales((image, ROUTES) for image in images(8, 2).split(1))
     return complete
 
 

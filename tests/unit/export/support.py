@@ -6,7 +6,8 @@ import numpy as np
 import torch
 
 from normscape.calibration.calibrator import Calibration, fit_calibration
-from normscape.detectors.dpdiff import DPDiff, DPDiffConfig
+from normscape.detectors.dpdiff.config import DPDiffConfig
+from normscape.detectors.dpdiff.detector import DPDiff
 from normscape.detectors.model import InspectionModel
 from normscape.features.transform import TokenTransform
 from normscape.novelty.dlsr import DLSR, DLSRConfig
