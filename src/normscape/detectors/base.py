@@ -138,6 +138,8 @@ class Kind(Generic[D]):
         graph: A frozen detector as operations on batches that `torch.export` can follow; a
             `NormscapeError` where there is none. Called with tokens `(B, N, D)`, categories
             `(B, m)` and whether each of them is asked `(B, m)`, it gives the token scores.
+        prototypes: How many local prototypes a category has, at most.
+        by_level: Whether it needs tokens whose numbers are each of one feature level.
         sections: Of the parameters that shape it beside the prototypes.
         scoring: Fields of its configuration that can change when it is trained, as
             `section.name`, and the values with which it is trained.
@@ -148,5 +150,7 @@ class Kind(Generic[D]):
     trains: Callable[[Params], bool]
     objective: Callable[[D, Params], Objective]
     graph: Callable[[D], nn.Module]
+    prototypes: Callable[[Params], int]
+    by_level: bool
     sections: tuple[str, ...]
     scoring: Callable[[Params], Mapping[str, Any]]

@@ -8,7 +8,7 @@ from rich.console import Console
 from normscape.backbones import select_device
 from normscape.backbones.runtime import available_cores
 from normscape.data.manifest import read_manifest
-from normscape.detectors.kinds import hold_out_percent
+from normscape.detectors.kinds import hold_out_percent, kind_of
 from normscape.features.extract import ensure_features
 from normscape.features.store import FeatureStore
 from normscape.features.transform import TokenTransform
@@ -58,8 +58,13 @@ def fit(
 ) -> Prototypes:
     """Fit everything on the training images, in two passes over their features."""
     settings, batch = params.prototypes, params.features.batch_size
+    kind = kind_of(params.detector.name)
     transform = TokenTransform.fit(
-        stream_maps(store, images.hashes, batch), params.features, store.shapes, seed=settings.seed
+        stream_maps(store, images.hashes, batch),
+        params.features,
+        store.shapes,
+        seed=settings.seed,
+        by_level=kind.by_level,
     )
     transform = transform.to(device)
     tokens = stream_tokens(
@@ -75,7 +80,7 @@ def fit(
     spaces = CategorySpaces.fit([sample.of_category(c) for c in categories], settings.norm_power)
     local = LocalBank.fit(
         [spaces.enter(sample.of_category(c).float(), c).to(device) for c in categories],
-        per_category=settings.local_per_category,
+        per_category=kind.prototypes(params),
         iterations=settings.local_steps,
         neighbours=settings.local_neighbours,
         temperature=settings.temperature,

@@ -25,6 +25,7 @@ def params() -> Params:
         {
             "features": {"grid": GRID, "dimensions": DIMENSIONS},
             "prototypes": {"local_per_category": 16},
+            "proad": {"prototypes": 16},
             "detector": {
                 "steps": 30, "batch_tokens": 256, "width": 16, "blocks": 1, "heads": 2,
                 "noise_step": 20, "timesteps": 100, "prototype_share": 0.6,
@@ -65,7 +66,7 @@ def prototypes(sample: TokenSample, params: Params) -> Prototypes:
     transform = TokenTransform(
         {
             "shapes": [[DIMENSIONS, GRID, GRID]], "grid": GRID, "neighbourhood": 1,
-            "dimensions": DIMENSIONS, "whitening": 0.0, "explained": 1.0,
+            "dimensions": DIMENSIONS, "whitening": 0.0, "explained": 1.0, "level_sizes": [3, 5],
         }
     )  # fmt: skip
     transform.get_buffer("projection_0").copy_(torch.eye(DIMENSIONS))

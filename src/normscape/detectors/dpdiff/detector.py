@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from normscape.detectors.base import Detector
 from normscape.detectors.dpdiff.config import DPDiffConfig
+from normscape.detectors.settle import settle
 from normscape.diffusion.denoiser import Condition, Denoiser
 from normscape.diffusion.sampler import reconstruct
 from normscape.diffusion.schedule import Schedule
@@ -87,7 +88,7 @@ class DPDiff(Detector):
         # One image at a time, for the same bits whatever the batch.
         scores = []
         for image, routes in zip(tokens, categories.tolist(), strict=True):
-            inside, category, ranks = self._settle(image, routes)
+            inside, category, ranks = settle(self.spaces, self.local_bank, image, routes)
             nearest = self.local_bank.nearest(inside, category, ranks)
             scores.append(self.spaces.differences(inside, nearest))
         return torch.stack(scores)
@@ -107,30 +108,8 @@ class DPDiff(Detector):
             ]
         )
 
-    def _settle(self, tokens: Tensor, categories: Sequence[int]) -> tuple[Tensor, int, Tensor]:
-        """The category whose prototypes explain an image best.
-
-        Args:
-            tokens: `(N, D)` of one image.
-            categories: To choose from.
-
-        Returns:
-            What `LocalBank` takes: the tokens `(N, D)` in the category's space, the category, and
-            their ranks among its prototypes.
-        """
-        best: tuple[float, tuple[Tensor, int, Tensor]] | None = None
-        for category in categories:
-            inside = self.spaces.enter(tokens, category)
-            ranks = self.local_bank.ranks(inside, category)
-            misfit = (ranks.amin(dim=1).mean() + inside.square().sum(dim=1).mean()).item()
-            if best is None or misfit < best[0]:
-                best = misfit, (inside, category, ranks)
-        if best is None:
-            raise ValueError("expected at least one category to compare an image with")
-        return best[1]
-
     def _components(self, outside: Tensor, categories: Sequence[int]) -> Tensor:
-        inside, category, ranks = self._settle(outside, categories)
+        inside, category, ranks = settle(self.spaces, self.local_bank, outside, categories)
         match = self.local_bank(inside, category, ranks)
         tokens = inside.unsqueeze(0)
         aggregate = match.aggregate.unsqueeze(0)

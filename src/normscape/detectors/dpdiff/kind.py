@@ -78,10 +78,6 @@ def _empty(config: Any) -> DPDiff:
     return DPDiff(config, frozen=True)
 
 
-def _trains(params: Params) -> bool:
-    return params.detector.diffuses
-
-
 def _scoring(params: Params) -> Mapping[str, Any]:
     usual = DetectorParams()
     return {
@@ -94,9 +90,11 @@ def _scoring(params: Params) -> Mapping[str, Any]:
 KIND = Kind(
     empty=_empty,
     build=build,
-    trains=_trains,
+    trains=lambda params: params.detector.diffuses,
     objective=DPDiffObjective,
     graph=DPDiffGraph,
+    prototypes=lambda params: params.prototypes.local_per_category,
+    by_level=False,
     sections=("detector",),
     scoring=_scoring,
 )
