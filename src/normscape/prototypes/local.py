@@ -116,6 +116,10 @@ class LocalBank(nn.Module):
         nearest: Tensor = index.gather(1, exact.topk(count, largest=False).indices)
         return nearest
 
+    def of_category(self, category: int) -> Tensor:
+        """The prototypes `(K_c, D)` of one category, of the dtype that they are kept in."""
+        return self.prototypes[self._rows(category)]
+
     def _rows(self, category: int) -> slice:
         return slice(self._ends[category] - self.sizes[category], self._ends[category])
 
