@@ -206,7 +206,12 @@ def relatives(raw: dict[str, Any]) -> list[str]:
 
     def metrics(found: dict[str, Any]) -> list[str]:
         means, spread = found["all"]["mean"], found["spread"]
-        return [f"{means[m]:.3f}" + (f" ± {spread[m]:.3f}" if m in spread else "") for m in columns]
+        return [
+            f"{means[name]:.3f}" + (f" ± {spread[name]:.3f}" if name in spread else "")
+            if name in means
+            else "-"
+            for name in columns
+        ]
 
     rates = raw.get("cost", {}).get("images_per_second", {})
     memory = raw.get("cost", {}).get("memory_mib", {})
