@@ -23,9 +23,9 @@ def detector(neighbours: int = 2, layers: int = 2, sizes: tuple[int, ...] = (12,
     return made
 
 
-def trained(made: ProAD) -> ProAD:
+def trained(made: ProAD, by: float = 0.3) -> ProAD:
     for parameter in made.decoder.parameters():
-        parameter.data.add_(0.3 * torch.randn_like(parameter))
+        parameter.data.add_(by * torch.randn_like(parameter))
     return made
 
 
@@ -59,7 +59,7 @@ def test_the_same_prototypes_for_every_token_are_what_each_has_by_itself() -> No
 
 
 def test_nothing_jumps_where_one_prototype_takes_the_place_of_another() -> None:
-    made = trained(detector(neighbours=2))
+    made = trained(detector(neighbours=2), 0.05)
     start, end = torch.randn(2, 16, 8)
     steps = [start + (end - start) * at for at in torch.linspace(0, 1, 2001)]
     with torch.no_grad():

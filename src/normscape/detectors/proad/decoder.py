@@ -11,7 +11,7 @@ from normscape.detectors.proad.config import ProADConfig
 
 _TINY = 1e-4
 _EXPANSION = 2
-_LEAST = 1e-6
+_LEAST = 1e-30
 NEVER = -1e30
 """The logarithm of no share at all."""
 
