@@ -73,7 +73,8 @@ class ProAD(Detector):
             prototypes = self.local_bank.prototypes[rows].float().unsqueeze(1)
             allowed = tokens.new_zeros(padding.shape).masked_fill(padding, NEVER).unsqueeze(1)
         else:
-            images = zip(tokens, category.tolist(), ranks or [None] * len(tokens), strict=True)
+            known: Sequence[Tensor | None] = ranks or [None] * len(tokens)
+            images = zip(tokens, category.tolist(), known, strict=True)
             rows = torch.stack([self.local_bank.indices(*image) for image in images])
             prototypes = self.local_bank.prototypes[rows].float()
             allowed = constrain(tokens, prototypes, self.config.temperature)
