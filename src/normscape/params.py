@@ -222,7 +222,7 @@ class ProADParams(Section):
         coherence: Weight of the distance to the nearest prototype.
     """
 
-    prototypes: Count = 512
+    prototypes: Count = 2048
     neighbours: Count | None = 4
     noise: Annotated[float, Field(ge=0)] = 0.0
     hardness: Annotated[float, Field(ge=-2, le=4)] = 0.0

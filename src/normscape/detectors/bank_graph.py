@@ -53,14 +53,23 @@ class BankGraph(nn.Module):
             nearest prototype of each token `(B, N, D)`.
         """
         inside = self.spaces.enter(tokens.unsqueeze(1), categories)
-        rows, beyond = self.rows(categories)
-        lengths = self.lengths[rows].masked_fill(beyond, FAR)
-        near = self.prototypes[rows].transpose(2, 3)
-        lowest, place = (lengths.unsqueeze(2) - 2.0 * (inside @ near)).min(dim=3)
+        rows, ranks = self.ranks(inside, categories)
+        lowest, place = ranks.min(dim=3)
         misfit = (lowest + inside.square().sum(dim=3)).mean(dim=2)
         best = misfit.masked_fill(~asked, FAR).argmin(dim=1, keepdim=True)
         nearest = self.prototypes[_chosen(rows, best).gather(1, _chosen(place, best))]
         return _chosen(inside, best), categories.gather(1, best)[:, 0], nearest
+
+    def ranks(self, inside: Tensor, categories: Tensor) -> tuple[Tensor, Tensor]:
+        """Rows `(..., K)` of the prototypes of `categories (...)`, and `|p|² - 2 x p (..., N, K)`.
+
+        Args:
+            inside: Tokens `(..., N, D)` in the spaces of the categories.
+            categories: `(...)`.
+        """
+        rows, beyond = self.rows(categories)
+        lengths = self.lengths[rows].masked_fill(beyond, FAR).unsqueeze(-2)
+        return rows, lengths - 2.0 * (inside @ self.prototypes[rows].transpose(-1, -2))
 
 
 def _chosen(values: Tensor, best: Tensor) -> Tensor:

@@ -71,7 +71,7 @@ class LocalBank(nn.Module):
             category: Whose prototypes are searched.
             ranks: What `ranks` returned for them, if it is known already.
         """
-        index = self._nearest(tokens, category, self.neighbours, ranks)
+        index = self.indices(tokens, category, ranks)
         nearest = self.prototypes[index].float()
         distances = (tokens.unsqueeze(1) - nearest).square().mean(dim=2)
         # 1 - cos is half the squared distance between unit vectors, hence the factor 2.
@@ -102,6 +102,10 @@ class LocalBank(nn.Module):
         prototypes = self.prototypes[rows]
         squared = prototypes.square().sum(1) if self._squared is None else self._squared[rows]
         return coarse_ranks(tokens, prototypes, squared)
+
+    def indices(self, tokens: Tensor, category: int, ranks: Tensor | None = None) -> Tensor:
+        """The rows `(M, k)` of the prototypes nearest to tokens `(M, D)`; see `forward`."""
+        return self._nearest(tokens, category, self.neighbours, ranks)
 
     @torch.no_grad()
     def _nearest(

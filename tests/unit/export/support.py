@@ -39,6 +39,7 @@ def model(
     sizes: tuple[int, ...] = (5, 9, 3),
     *,
     name: str = "dpdiff",
+    neighbours: int = 4,
     share: float = 1.0,
     power: float = 0.5,
     novelty: bool = True,
@@ -46,7 +47,7 @@ def model(
     """As many categories as `sizes`, with that many prototypes each."""
     torch.manual_seed(len(sizes))
     tokens = transform()
-    detector = proad(sizes, power) if name == "proad" else dpdiff(sizes, power, share)
+    detector = proad(sizes, power, neighbours) if name == "proad" else dpdiff(sizes, power, share)
     detector.local_bank.prototypes.data.normal_()
     detector.spaces.origin.normal_()
     detector.spaces.scale.uniform_(0.5, 2.0)
@@ -70,9 +71,9 @@ def dpdiff(sizes: tuple[int, ...], power: float, share: float) -> DPDiff:
     return DPDiff(config)
 
 
-def proad(sizes: tuple[int, ...], power: float) -> ProAD:
+def proad(sizes: tuple[int, ...], power: float, neighbours: int) -> ProAD:
     config = ProADConfig(
-        tokens=64, dimensions=8, level_sizes=(2, 5, 1), prototypes=sizes, neighbours=4,
+        tokens=64, dimensions=8, level_sizes=(2, 5, 1), prototypes=sizes, neighbours=neighbours,
         temperature=0.2, norm_power=power, width=16, layers=2, heads=2,
     )  # fmt: skip
     detector = ProAD(config)

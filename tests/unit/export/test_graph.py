@@ -97,6 +97,13 @@ def test_an_image_goes_to_the_better_of_two_close_categories(name: str) -> None:
     assert not torch.allclose(found["map"], judged(graph_of(first_only), maps)["map"], atol=1e-2)
 
 
+def test_without_the_constraint_the_graph_says_the_same_too() -> None:
+    built, maps = model((5, 9, 3), name="proad", neighbours=0), level_maps(4)
+    expected, found = built(maps), judged(graph_of(built), maps)
+    torch.testing.assert_close(found["score"], expected.score, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(found["map"], expected.map, rtol=1e-3, atol=1e-4)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_an_image_does_not_depend_on_its_batch_mates(name: str) -> None:
     graph, maps = graph_of(model(name=name)), level_maps(5)

@@ -11,7 +11,9 @@ from normscape.detectors.proad.config import ProADConfig
 
 _TINY = 1e-4
 _EXPANSION = 2
-_FAR = 1e30
+_LEAST = 1e-30
+NEVER = -1e30
+"""The logarithm of no share at all."""
 
 
 class LinearAttention(nn.Module):
@@ -62,7 +64,6 @@ class Layer(nn.Module):
     def __init__(self, config: ProADConfig, source: int) -> None:
         super().__init__()
         size, width = config.dimensions, config.width
-        self.neighbours = config.neighbours
         self.gather = LinearAttention(size, source, width, config.heads)
         self.context = LinearAttention(size, size, width, config.heads)
         self.log_temperature = nn.Parameter(torch.tensor(math.log(config.temperature)))
@@ -73,36 +74,29 @@ class Layer(nn.Module):
         )
 
     def forward(
-        self, state: Tensor, prototypes: Tensor, level: Tensor, beyond: Tensor | None
+        self, state: Tensor, prototypes: Tensor, level: Tensor, allowed: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Update the prototypes from a level, then rebuild the state from them.
 
         Args:
             state: `(B, N, D)`.
-            prototypes: `(B, K, D)` of each image.
+            prototypes: See `Decoder.forward`.
             level: `(B, N, D_l)` the part of the tokens that is of one feature level.
-            beyond: `(B, K)` rows that are only padding.
+            allowed: See `Decoder.forward`.
 
         Returns:
             The rebuilt state `(B, N, D)`, the prototypes, and the mean squared distance `(B, N)`
             of each token to the nearest of them.
         """
-        prototypes = prototypes + self.gather(prototypes, level)
+        rows = prototypes.flatten(1, 2)
+        prototypes = prototypes + self.gather(rows, level).view(prototypes.shape)
         state = state + self.context(state, state)
         distances = _distances(state, prototypes)
-        if beyond is not None:
-            distances = distances.masked_fill(beyond.unsqueeze(1), _FAR)
-        weights = torch.softmax(-self._kept(distances) / (2 * self.log_temperature.exp()), dim=2)
+        weights = torch.softmax(allowed - distances / (2 * self.log_temperature.exp()), dim=2)
         # No residual: what is not in the prototypes does not reach the next layer.
-        state = weights @ prototypes
-        return state + self.mlp(state), prototypes, distances.amin(dim=2)
-
-    def _kept(self, distances: Tensor) -> Tensor:
-        """Only the nearest prototypes count: the others are as far as can be."""
-        if not 0 < self.neighbours < distances.shape[2]:
-            return distances
-        limit = distances.topk(self.neighbours, dim=2, largest=False).values.amax(2, keepdim=True)
-        return distances.masked_fill(distances > limit, _FAR)
+        state = _mixed(weights, prototypes)
+        nearest = distances.masked_fill(allowed <= NEVER, -NEVER).amin(dim=2)
+        return state + self.mlp(state), prototypes, nearest
 
 
 class Decoder(nn.Module):
@@ -126,10 +120,15 @@ class Decoder(nn.Module):
             Layer(config, level.stop - level.start) for level in self.levels
         )
 
-    def forward(
-        self, tokens: Tensor, prototypes: Tensor, beyond: Tensor | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """Rebuild `(B, N, D)` tokens from the `(B, K, D)` prototypes of each image.
+    def forward(self, tokens: Tensor, prototypes: Tensor, allowed: Tensor) -> tuple[Tensor, Tensor]:
+        """Rebuild tokens `(B, N, D)`.
+
+        Args:
+            tokens: Of B images.
+            prototypes: `(B, N, k, D)` that each token may be rebuilt from, or `(B, 1, K, D)` if it
+                is the same ones for all tokens of an image.
+            allowed: `(B, N, k)` or `(B, 1, K)` the logarithm of how much of each of them; `NEVER`
+                for padding.
 
         Returns:
             The rebuilt tokens `(B, N, D)`, and the mean squared distance `(B, N)` of each token to
@@ -137,16 +136,45 @@ class Decoder(nn.Module):
         """
         state, first = tokens, torch.zeros(())
         for number, (level, layer) in enumerate(zip(self.levels, self.layers, strict=True)):
-            state, prototypes, nearest = layer(state, prototypes, tokens[..., level], beyond)
+            state, prototypes, nearest = layer(state, prototypes, tokens[..., level], allowed)
             first = nearest if number == 0 else first
         return state, first
 
 
+def constrain(tokens: Tensor, nearest: Tensor, temperature: float) -> Tensor:
+    """How much a token may take of its nearest prototypes: nothing of the farthest of them.
+
+    `log (1 - exp(-(d_k - d_j) / 2τ))` falls steadily towards the farthest, so that what is
+    rebuilt does not jump where one prototype takes the place of another among the nearest.
+
+    Args:
+        tokens: `(..., N, D)`.
+        nearest: `(..., N, k, D)`.
+        temperature: τ.
+
+    Returns:
+        `(..., N, k)`.
+    """
+    distances = (tokens.unsqueeze(-2) - nearest).square().mean(dim=-1)
+    behind = distances.amax(dim=-1, keepdim=True) - distances
+    return (1.0 - (-behind / (2.0 * temperature)).exp() + _LEAST).log()
+
+
 def _distances(tokens: Tensor, prototypes: Tensor) -> Tensor:
-    """Mean squared distances `(B, N, K)`."""
-    lengths = prototypes.square().sum(dim=2).unsqueeze(1)
+    """Mean squared distances `(B, N, K)` of tokens and the prototypes of `Decoder.forward`."""
+    if prototypes.shape[1] > 1:
+        return (tokens.unsqueeze(2) - prototypes).square().mean(dim=3)
+    shared = prototypes.squeeze(1)
+    lengths = shared.square().sum(dim=2).unsqueeze(1)
     own = tokens.square().sum(dim=2, keepdim=True)
-    return (lengths - 2.0 * tokens @ prototypes.transpose(1, 2) + own) / tokens.shape[2]
+    return (lengths - 2.0 * tokens @ shared.transpose(1, 2) + own) / tokens.shape[2]
+
+
+def _mixed(weights: Tensor, prototypes: Tensor) -> Tensor:
+    """The mean `(B, N, D)` of prototypes with weights `(B, N, K)`."""
+    if prototypes.shape[1] > 1:
+        return (weights.unsqueeze(3) * prototypes).sum(dim=2)
+    return weights @ prototypes.squeeze(1)
 
 
 def _zero(linear: nn.Linear) -> nn.Linear:

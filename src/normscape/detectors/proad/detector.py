@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
 
 from normscape.detectors.base import Detector
 from normscape.detectors.proad.config import ProADConfig
-from normscape.detectors.proad.decoder import Decoder
+from normscape.detectors.proad.decoder import NEVER, Decoder, constrain
 from normscape.detectors.settle import settle
 from normscape.prototypes.local import LocalBank
 from normscape.prototypes.padded import PaddedRows
@@ -38,7 +38,7 @@ class ProAD(Detector):
         self.local_bank = LocalBank(
             torch.zeros(sum(config.prototypes), config.dimensions, dtype=dtype),
             config.prototypes,
-            1,
+            config.neighbours + 1,  # the farthest of them says where the others end
             config.temperature,
         )
         self.rows = PaddedRows(config.prototypes)
@@ -51,23 +51,34 @@ class ProAD(Detector):
         """
         scores = []
         for image, routes in zip(tokens, categories.tolist(), strict=True):
-            inside, category, _ = settle(self.spaces, self.local_bank, image, routes)
-            prototypes = self.local_bank.of_category(category).float()
-            rebuilt, _ = self.decoder(inside.unsqueeze(0), prototypes.unsqueeze(0))
+            inside, category, ranks = settle(self.spaces, self.local_bank, image, routes)
+            rebuilt, _ = self.rebuild(
+                inside.unsqueeze(0), torch.tensor([category], device=tokens.device), [ranks]
+            )
             scores.append(self.spaces.differences(inside, rebuilt[0]))
         return torch.stack(scores)
 
-    def rebuild(self, tokens: Tensor, category: Tensor) -> tuple[Tensor, Tensor]:
+    def rebuild(
+        self, tokens: Tensor, category: Tensor, ranks: Sequence[Tensor] | None = None
+    ) -> tuple[Tensor, Tensor]:
         """What `Decoder.forward` returns, for images of several categories at once.
 
         Args:
             tokens: `(B, N, D)` in the spaces of the categories.
             category: `(B,)`.
+            ranks: What `LocalBank.ranks` returned for each image, if it is known already.
         """
-        rows, beyond = self.rows(category)
-        found: tuple[Tensor, Tensor] = self.decoder(
-            tokens, self.local_bank.prototypes[rows], beyond
-        )
+        if not self.config.neighbours:
+            rows, padding = self.rows(category)
+            prototypes = self.local_bank.prototypes[rows].float().unsqueeze(1)
+            allowed = tokens.new_zeros(padding.shape).masked_fill(padding, NEVER).unsqueeze(1)
+        else:
+            known: Sequence[Tensor | None] = ranks or [None] * len(tokens)
+            images = zip(tokens, category.tolist(), known, strict=True)
+            rows = torch.stack([self.local_bank.indices(*image) for image in images])
+            prototypes = self.local_bank.prototypes[rows].float()
+            allowed = constrain(tokens, prototypes, self.config.temperature)
+        found: tuple[Tensor, Tensor] = self.decoder(tokens, prototypes, allowed)
         return found
 
     def freeze(self) -> None:
