@@ -91,7 +91,9 @@ def main() -> None:
 
 def cost_again() -> dict[str, Any]:
     """The figures of the last run with its times taken anew, on a machine that is quiet now."""
-    raw: dict[str, Any] = read_json(RESULTS / "novelty.json")["raw"]
+    last = read_json(RESULTS / "novelty.json")
+    raw: dict[str, Any] = last["raw"]
+    raw.setdefault("accuracy", {key: last[key] for key in ("commit", "hardware")})
     images = Images.of(datasets.scale_set(datasets.SCALE_CATEGORIES, UNSEEN), bench_params())
     model, _, seconds = train_detector(images)
     raw["scale"]["prototype_seconds"] = round(seconds, 1)

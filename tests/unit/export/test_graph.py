@@ -1,4 +1,5 @@
 import numpy as np
+import openvino
 import pytest
 import torch
 
@@ -60,7 +61,6 @@ def test_the_graph_says_what_the_model_says(
 
 @pytest.mark.parametrize("novelty", [True, False])
 def test_openvino_follows_the_graph_of_any_bundle(novelty: bool) -> None:
-    openvino = pytest.importorskip("openvino")
     graph, maps = graph_of(model(novelty=novelty)), level_maps(3)
     converted = openvino.convert_model(trace(graph, SHAPES, listed=True))
     found = openvino.compile_model(converted, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})(
