@@ -14,6 +14,7 @@ from torch import Tensor
 from normscape.detectors.base import Objective
 from normscape.detectors.batches import BatchSource
 from normscape.detectors.checkpoint import Checkpoints, optimiser_tensors, restore_optimiser
+from normscape.errors import NormscapeError
 from normscape.prototypes.sample import TokenSample
 
 _WARM_UP = 20
@@ -96,6 +97,9 @@ class Trainer:
         Returns:
             The progress; the detector holds the best tensors. The checkpoint stays until the
             caller removes it.
+
+        Raises:
+            NormscapeError: The loss is no finite number any more.
         """
         if not self._resume():
             self._objective.start(self._source.draw(step) for step in range(_START_BATCHES))
@@ -129,6 +133,7 @@ class Trainer:
         for optimised, group in zip(self._optimiser.param_groups, self._groups, strict=True):
             optimised["lr"] = rate * group.rate
         losses = self._objective.losses(self._source.draw(step))
+        self._check("training", losses[0].item(), step)
         self._optimiser.zero_grad(set_to_none=True)
         losses[0].backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self._detector.parameters(), _CLIP)
@@ -136,6 +141,14 @@ class Trainer:
         for position, value in enumerate(losses):
             self._progress.sums[position] += value.item()
         return losses[0].item()
+
+    def _check(self, what: str, loss: float, step: int) -> None:
+        if not math.isfinite(loss):
+            raise NormscapeError(
+                f"the training diverged: the {what} loss is {loss} at step {step} of "
+                f"{self._training.steps}; lower 'detector.learning_rate', which is "
+                f"{self._training.learning_rate:g}"
+            )
 
     def _rate(self, step: int) -> float:
         warm = min(1.0, (step + 1) / _WARM_UP)
@@ -152,6 +165,7 @@ class Trainer:
         progress.sums = [0.0] * len(names)
         if self._held_out:
             loss = entry["held_out"] = self._held_out_loss()
+            self._check("held-out", loss, progress.step)
             if progress.best_loss is None or loss < progress.best_loss:
                 progress.best_loss, progress.best_step, progress.stale = loss, progress.step, 0
                 self._best = {

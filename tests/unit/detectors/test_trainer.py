@@ -1,5 +1,6 @@
 """Training: it learns, it stops, and an interruption changes nothing."""
 
+import itertools
 import subprocess
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from normscape.detectors.batches import BatchSource
 from normscape.detectors.checkpoint import Checkpoints
 from normscape.detectors.kinds import NAMES, kind_of
 from normscape.detectors.trainer import Trainer
+from normscape.errors import NormscapeError
 from normscape.stages.curves import training_curves
 from normscape.stages.detector import build
 
@@ -135,14 +137,34 @@ def test_watched_or_not_the_training_is_the_same(
     assert (tmp_path / "curves/plots/metrics/held_out.tsv").exists() != repository
 
 
-@pytest.mark.slow
 def test_stops_early_with_the_best_tensors(tmp_path, prototypes, params, data):
-    # A learning rate that destroys: the first evaluation stays the best one.
-    wild = changed(params, learning_rate=30.0, steps=500, patience=2)
-    _, progress = train(tmp_path, prototypes, wild, data)
-    assert progress.step < 500
-    assert progress.stale == 2
-    assert progress.best_loss == min(entry["held_out"] for entry in progress.curve)
+    detector = build(params := changed(params, steps=500, patience=2), prototypes)
+    objective = kind_of(params.detector.name).objective(detector, params)
+    rising = itertools.count()
+    objective.held_out = lambda _: torch.tensor(float(next(rising)))
+    states = {}
+
+    def keep(step: int, loss: float) -> None:
+        states[step] = {name: value.clone() for name, value in detector.state_dict().items()}
+
+    progress = Trainer(objective, *data, Checkpoints(tmp_path, "k")).run(keep, unwatched)
+    assert (progress.step, progress.best_step, progress.stale) == (75, 25, 2)
+    assert progress.stopped_early
+    assert progress.best_loss == progress.curve[0]["held_out"]
+    state = detector.state_dict()
+    assert all(torch.equal(state[name], value) for name, value in states[25].items())
+    assert not all(torch.equal(state[name], value) for name, value in states[75].items())
+
+
+@pytest.mark.parametrize("observed", [True, False])
+def test_a_training_that_diverges_ends_with_what_to_do(
+    tmp_path, prototypes, params, data, *, observed
+):
+    wild = changed(params, learning_rate=1e30, steps=30)
+    sample, held_out = data
+    with pytest.raises(NormscapeError, match=r"lower 'detector\.learning_rate'"):
+        train(tmp_path, prototypes, wild, (sample, held_out if observed else None))
+    assert not list(tmp_path.iterdir())
 
 
 def test_without_held_out_images_all_steps_are_done(tmp_path, prototypes, params, sample):
