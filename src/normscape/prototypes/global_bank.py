@@ -104,7 +104,8 @@ def transport_loss(
     regularisation.
 
     Raises:
-        NormscapeError: The regularisation is too small for a plan with any mass, or the costs are not finite.
+        NormscapeError: The regularisation is too small for a plan with any mass, or the embeddings
+            or prototypes are not finite.
     """
     cosine = functional.normalize(embeddings, dim=1) @ functional.normalize(prototypes, dim=1).T
     cost = 1.0 - cosine
