@@ -12,7 +12,7 @@ PARALLEL = -n 2 --dist loadfile --no-loadscope-reorder
 LOCK = uv --no-config pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--custom-compile-command 'make lock'
 
-.PHONY: help run test test-fast lint types data repro train score monitor monitor-ui server deploy worker bench-features bench-calibration bench-drift bench-feeds bench-monitor bench-pipeline bench-peers-env bench-quick bench-peers bench-speed bench-export bench-registry bench-scale bench-ablation bench-gate bench-novelty bench-refine services bench-tables soak lock clean
+.PHONY: help run test test-fast lint types data repro train score monitor monitor-ui server deploy worker bench-features bench-calibration bench-drift bench-feeds bench-monitor bench-pipeline bench-peers-env bench-quick bench-peers bench-speed bench-export bench-registry bench-scale bench-ablation bench-gate bench-novelty bench-refine bench-relatives services bench-tables soak lock clean
 
 help: ## Show what there is
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -121,6 +121,9 @@ bench-novelty: .venv/.synced ## Are unknown products found, and only those: cate
 
 bench-refine: .venv/.synced ## Are refined maps sharper on real defects, and what do they cost, three seeds
 	@python -m bench.refine
+
+bench-relatives: .venv/.synced ## Every detector and option side by side, three seeds (under 90 minutes of new runs)
+	@python -m bench.relatives
 
 bench-tables: .venv/.synced ## Write bench/README.md from bench/results
 	@python -m bench.tables
