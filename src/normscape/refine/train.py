@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from normscape.detectors.checkpoint import Checkpoints, optimiser_tensors, restore_optimiser
+from normscape.errors import NormscapeError
 from normscape.params import RefineParams
 from normscape.refine.inpainting import Inpainting
 from normscape.refine.pictures import Pictures, Trial, draw
@@ -52,7 +53,7 @@ class Progress:
 
 
 class Trainer:
-    """Trains the inpainting model of a refiner.
+    """Trains the inpainting model of a refiner; the detectors' trainer learns from their tokens.
 
     Args:
         model: Trained in place, on its device; its weights are averaged over the steps.
@@ -90,6 +91,9 @@ class Trainer:
         Returns:
             The progress; the model holds the best average. The checkpoint stays until the caller
             removes it.
+
+        Raises:
+            NormscapeError: The loss is no finite number any more.
         """
         self._resume()
         settings, progress = self._params, self._progress
@@ -118,6 +122,12 @@ class Trainer:
         for group in self._optimiser.param_groups:
             group["lr"] = self._rate(step)
         loss = inpainting_loss(self._model, self._trial(self._learn, step))
+        if not math.isfinite(loss.item()):
+            raise NormscapeError(
+                f"the training diverged: the loss is {loss.item()} at step {step} of "
+                f"{self._params.steps}; lower 'refine.learning_rate', which is "
+                f"{self._params.learning_rate:g}"
+            )
         self._optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self._model.net.parameters(), _CLIP)

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from normscape.detectors.checkpoint import Checkpoints
+from normscape.errors import NormscapeError
 from normscape.params import RefineParams
 from normscape.refine.inpainting import Inpainting
 from normscape.refine.pictures import Pictures, draw
@@ -83,6 +84,12 @@ def test_it_stops_when_nothing_improves(tmp_path: Path) -> None:
     )
     _, progress = trained(tmp_path, params=still)
     assert progress.step < 400
+
+
+def test_a_training_that_diverges_says_what_to_do(tmp_path: Path) -> None:
+    wild = PARAMS.model_copy(update={"learning_rate": 1e30})
+    with pytest.raises(NormscapeError, match=r"lower 'refine.learning_rate', which is 1e\+30"):
+        trained(tmp_path, params=wild)
 
 
 def test_a_trial_depends_on_its_number_alone() -> None:
