@@ -74,7 +74,7 @@ bench-calibration: .venv/.synced ## Realised false-positive rates in simulation
 bench-gate: .venv/.synced ## How often the gate refuses an equal model, and a worse one, in simulation
 	@python -m bench.gate
 
-bench-drift: .venv/.synced ## False alarms in a plant-year and power of the drift decision (about 30 minutes)
+bench-drift: .venv/.synced ## False alarms in a plant-year and power of the drift decision (about 15 minutes)
 	@python -m bench.drift
 
 bench-feeds: .venv/.synced ## The demo's feed drawn twenty times: right verdicts on the right days (15 minutes)
