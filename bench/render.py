@@ -220,9 +220,10 @@ def refine(raw: dict[str, Any]) -> list[str]:
         "",
         f"Refined are the maps of {mean(shares['anomalous']):.0%} of the anomalous and "
         f"{mean(shares['normal']):.0%} of the normal test images. Training takes "
-        f"{mean(raw['training_seconds']):.0f} s on {raw['threads']} thread(s). The scorer takes "
-        f"{cost['base_ms']:.1f} ms an image without a refiner, {cost['flagged']:.1f} times that "
-        f"for an image that is refined and {cost['unflagged']:.2f} times for one that is not.",
+        f"{median(raw['training_seconds']):.0f} s (median) on {raw['threads']} thread(s). The "
+        f"scorer takes {cost['base_ms']:.1f} ms an image without a refiner, "
+        f"{cost['flagged']:.1f} times that for an image that is refined and "
+        f"{cost['unflagged']:.2f} times for one that is not.",
     ]
 
 

@@ -38,7 +38,7 @@ def test_every_kind_of_map_has_a_row_a_category_with_masks() -> None:
     lines = RENDERERS["refine"](measured(1.1))
     rows = [line for line in lines if line.startswith("| ")][1:]
     assert len(rows) == len(refine.KINDS) * len(refine.CATEGORIES)
-    assert "110 s on 2 thread(s)" in lines[-1]
+    assert "110 s (median) on 2 thread(s)" in lines[-1]
 
 
 def test_a_picture_can_stand_in_for_the_errors() -> None:
