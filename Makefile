@@ -12,7 +12,7 @@ PARALLEL = -n 2 --dist loadfile --no-loadscope-reorder
 LOCK = uv --no-config pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--custom-compile-command 'make lock'
 
-.PHONY: help run test test-fast lint types data repro train score monitor monitor-ui server deploy worker bench-features bench-calibration bench-drift bench-feeds bench-monitor bench-pipeline bench-peers-env bench-quick bench-peers bench-speed bench-export bench-registry bench-scale bench-ablation bench-gate bench-novelty bench-relatives services bench-tables soak lock clean
+.PHONY: help run test test-fast lint types data repro train score monitor monitor-ui server deploy worker bench-features bench-calibration bench-drift bench-feeds bench-monitor bench-pipeline bench-peers-env bench-quick bench-peers bench-speed bench-export bench-registry bench-scale bench-ablation bench-gate bench-novelty bench-refine bench-relatives services bench-tables soak lock clean
 
 help: ## Show what there is
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -118,6 +118,9 @@ bench-ablation: .venv/.synced ## What every part and parameter is worth on seven
 
 bench-novelty: .venv/.synced ## Are unknown products found, and only those: categories left out, groups judged (under 45 minutes)
 	@python -m bench.novelty
+
+bench-refine: .venv/.synced ## Are refined maps sharper on real defects, and what do they cost, three seeds
+	@python -m bench.refine
 
 bench-relatives: .venv/.synced ## Every detector and option side by side, three seeds (under 90 minutes of new runs)
 	@python -m bench.relatives

@@ -10,6 +10,12 @@ _NAMES = {
     "normscape": "Normscape", "patchcore": "PatchCore", "padim": "PaDiM", "knn": "k-NN",
 }  # fmt: skip
 
+_MAPS = {
+    "base": "as the detector gives them", "refined": "refined",
+    "picture": "the same fusion, guided by the picture", "unguided": "the same fusion, no guide",
+    "smooth_8": "smoothed by 8 pixels", "smooth_16": "smoothed by 16 pixels",
+}  # fmt: skip
+
 _SCORERS = {
     "scorer": "Normscape, whole scorer", "backbone": "its backbone alone",
     "patchcore_torch": "PatchCore as shipped",
@@ -197,6 +203,30 @@ def novelty(raw: dict[str, Any]) -> list[str]:
     return [*lines, *table(head, rows)]
 
 
+def refine(raw: dict[str, Any]) -> list[str]:
+    """Pixel metrics of every kind of map, and what refinement costs."""
+    columns = {
+        "pixel_auroc": "P-AUROC", "pixel_ap": "P-AP", "pixel_f1max": "P-F1max", "aupro": "AUPRO",
+    }  # fmt: skip
+    figures, cost, shares = raw["figures"], raw["cost"], raw["refined_share"]
+    rows = [
+        [f"{category}, {_MAPS[kind]}", *(_with_spread(figures[kind][category][m]) for m in columns)]
+        for category, found in figures["base"].items()
+        if "pixel_ap" in found
+        for kind in _MAPS
+    ]
+    return [
+        *table([f"mean ± spread over {len(raw['seeds'])} seeds", *columns.values()], rows),
+        "",
+        f"Refined are the maps of {mean(shares['anomalous']):.0%} of the anomalous and "
+        f"{mean(shares['normal']):.0%} of the normal test images. Training takes "
+        f"{median(raw['training_seconds']):.0f} s (median) on {raw['threads']} thread(s). The "
+        f"scorer takes {cost['base_ms']:.1f} ms an image without a refiner, "
+        f"{cost['flagged']:.1f} times that for an image that is refined and "
+        f"{cost['unflagged']:.2f} times for one that is not.",
+    ]
+
+
 def relatives(raw: dict[str, Any]) -> list[str]:
     """Every detector and option: metrics, training, what scoring costs; scale; the fusion."""
     columns = {
@@ -268,7 +298,7 @@ def _interval(found: dict[str, float]) -> str:
 
 
 RENDERERS: dict[str, Callable[[dict[str, Any]], list[str]]] = {
-    "ablation": ablation, "drift": drift, "novelty": novelty, "peers": peers,
+    "ablation": ablation, "drift": drift, "novelty": novelty, "peers": peers, "refine": refine,
     "relatives": relatives, "scale": scale, "speed": speed,
 }  # fmt: skip
 """By the name of the result file."""

@@ -237,6 +237,45 @@ class MapParams(Section):
     top_fraction: Annotated[float, Field(gt=0, le=1)] = 0.01
 
 
+class RefineParams(Section):
+    """Making the maps of flagged images sharper, see docs/refine.md.
+
+    Attributes:
+        hold_out_percent: Of the hash buckets of train groups, for early stopping.
+        size: Pixels per side of the picture that is inpainted.
+        cells: Pixels per side of the cells that are hidden of it.
+        times: How much noise the hidden pixels get; at 1 nothing of them is left.
+        strength: Of what the errors change; at 0 a map is only smoothed a little.
+        max_p: Maps of images with a higher p-value stay as they are.
+        patience: Evaluations without improvement.
+    """
+
+    name: Literal["none", "drdc"] = "none"
+    seed: int = 0
+    hold_out_percent: Annotated[int, Field(ge=1, le=50)] = 10
+    size: Annotated[int, Field(ge=32, le=512, multiple_of=16)] = 128
+    width: Annotated[int, Field(ge=8, le=256, multiple_of=2)] = 32
+    cells: Annotated[tuple[Annotated[int, Field(ge=2, le=256)], ...], Field(min_length=1)] = (
+        8, 16, 32,
+    )  # fmt: skip
+    times: Annotated[tuple[Annotated[float, Field(gt=0, le=1)], ...], Field(min_length=1)] = (
+        1.0,
+    )  # fmt: skip
+    steps: Count = 1200
+    batch_size: Count = 8
+    learning_rate: Positive = 2e-3
+    strength: Annotated[float, Field(ge=0)] = 1.0
+    max_p: Share = 0.1
+    patience: Count = 5
+    checkpoint_seconds: Positive = 20.0
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if 2 * max(self.cells) > self.size:
+            raise ValueError("expected cells of at most half the size, so that some stay visible")
+        return self
+
+
 class CalibrateParams(Section):
     """Per-category thresholds from held-out normal images."""
 
@@ -447,6 +486,7 @@ class Params(Section):
     detector: DetectorParams = DetectorParams()
     proad: ProADParams = ProADParams()
     maps: MapParams = MapParams()
+    refine: RefineParams = RefineParams()
     calibrate: CalibrateParams = CalibrateParams()
     evaluate: EvaluateParams = EvaluateParams()
     gate: GateParams = GateParams()
@@ -484,7 +524,7 @@ class Params(Section):
 
 MODEL_SECTIONS = (
     "manifest", "backbone", "tiling", "features", "prototypes", "novelty", "detector", "proad",
-    "maps", "calibrate",
+    "maps", "refine", "calibrate",
 )  # fmt: skip
 
 

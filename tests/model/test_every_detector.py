@@ -35,6 +35,9 @@ def test_from_the_stages_into_production_and_back(
     content = yaml.safe_load(Path("params.yaml").read_text())
     content["detector"] |= {"name": name, "seed": 3}
     content["proad"] = {"prototypes": 16}
+    content["refine"] = {
+        "name": "drdc", "size": 32, "width": 8, "cells": [4, 8], "steps": 10, "max_p": 1.0,
+    }  # fmt: skip
     content["gate"] = dict.fromkeys(
         ("min_mean_image_auroc", "min_worst_image_auroc", "min_mean_pixel_auroc"), 0.0
     ) | dict.fromkeys(
@@ -46,7 +49,7 @@ def test_from_the_stages_into_production_and_back(
     for arguments in (("init", "-q"), ("add", "."), ("commit", "-qm", "all")):
         git(root, *arguments)
     params = load_params(Path("params.yaml"))
-    for stage in ("prototypes", "detector", "calibrate", "evaluate"):
+    for stage in ("prototypes", "detector", "refine", "calibrate", "evaluate"):
         run_stage(stage, params)
     assert read_json(params.artifacts / "detector" / "model.json")["detector"]["name"] == name
 
@@ -54,6 +57,7 @@ def test_from_the_stages_into_production_and_back(
     call("promote", "v0002", "--reason", "another detector")
     bundle = Bundle.load(open_registry(params).get(PRODUCTION))
     assert bundle.model.detector.name == name
+    assert bundle.refiner is not None
     pictures = [read_image(path) for path in sorted(params.data.glob("*/test/hole/*.png"))[:3]]
     expected = Scorer.open(bundle, cache=params.state / "cache").score(pictures)
     for kind in FORMATS:

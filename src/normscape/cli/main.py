@@ -31,6 +31,7 @@ _STAGE_HELP = {
     "prototypes": "Fit the token transform and the local and global prototype banks.",
     "detector": "Train the detector; resumes after an interruption.",
     "novelty": "Learn to tell unknown products from known ones.",
+    "refine": "Learn to make the maps of flagged images sharper; nothing with refine.name none.",
     "calibrate": "Fit per-category thresholds on the held-out normal images.",
     "evaluate": "Measure the model on the test images; write metrics, pictures and a report.",
 }

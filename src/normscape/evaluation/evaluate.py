@@ -14,11 +14,13 @@ from normscape.errors import DataError
 from normscape.evaluation.metrics import auroc
 from normscape.evaluation.pixels import PixelRankings
 from normscape.evaluation.ranking import Ranking, Rankings, rank
+from normscape.evaluation.refined import final_maps
 from normscape.evaluation.results import Evaluation
 from normscape.evaluation.summary import summarise
 from normscape.features.store import FeatureStore
 from normscape.novelty.inspector import Inspector
 from normscape.params import Params
+from normscape.refine.model import Refiner
 from normscape.tiling.images import score_images
 
 
@@ -29,6 +31,7 @@ def evaluate(  # noqa: PLR0917 - six different things
     manifest_rows: pd.DataFrame,
     data: Path,
     params: Params,
+    refiner: Refiner | None = None,
 ) -> Evaluation:
     """Score images and measure; maps are streamed, never all in memory (see `PixelRankings`).
 
@@ -39,6 +42,7 @@ def evaluate(  # noqa: PLR0917 - six different things
         manifest_rows: The rows of the manifest to measure on, of any categories.
         data: The folder that their paths are relative to.
         params: `evaluate`, `features.batch_size`, `root` and `state` are used.
+        refiner: Of the model; None: no map is refined.
 
     Returns:
         The evaluation; the same inputs give the same one.
@@ -58,7 +62,8 @@ def evaluate(  # noqa: PLR0917 - six different things
     found: dict[str, tuple[float, str, float, float]] = {}
     localisation = np.full(len(rows), np.nan)
     with PixelRankings(params.state) as collected:
-        for sha, one in score_images(model, store, items, calibration.tiling, params):
+        scored = score_images(model, store, items, calibration.tiling, params)
+        for sha, one in final_maps(scored, refiner, calibration, dict(items)):
             found[sha] = (one.score, one.category, one.distance, one.strangeness)
             for place in places[sha]:
                 row = records[place]

@@ -17,11 +17,13 @@ from PIL import Image
 
 from normscape.calibration.calibrator import Calibration
 from normscape.data.images import read_image
+from normscape.evaluation.refined import final_maps
 from normscape.evaluation.results import Evaluation
 from normscape.evaluation.style import ALARM, FONT, INK, MUTED, save
 from normscape.features.store import FeatureStore
 from normscape.novelty.inspector import Inspector
 from normscape.params import Params
+from normscape.refine.model import Refiner
 from normscape.tiling.images import Scored, score_images
 
 _HEAT = "inferno"
@@ -68,6 +70,7 @@ def draw_galleries(  # noqa: PLR0917 - six different things
     manifest_rows: pd.DataFrame,
     params: Params,
     folder: Path,
+    refiner: Refiner | None = None,
 ) -> dict[str, Path]:
     """Draw one picture per category into `folder`: image, map and mask of telling examples.
 
@@ -79,6 +82,7 @@ def draw_galleries(  # noqa: PLR0917 - six different things
         manifest_rows: The rows that were evaluated.
         params: `evaluate.gallery_images` examples a category, and `evaluate.credits`.
         folder: Is made if it is missing.
+        refiner: Of the model; None: no map is refined.
 
     Returns:
         The picture of each category.
@@ -95,7 +99,8 @@ def draw_galleries(  # noqa: PLR0917 - six different things
             (sha, params.data / path)
             for sha, path in zip(chosen["sha256"], chosen["path"], strict=True)
         ]
-        scored = dict(score_images(model, store, items, calibration.tiling, params, progress=False))
+        found = score_images(model, store, items, calibration.tiling, params, progress=False)
+        scored = dict(final_maps(found, refiner, calibration, dict(items)))
         examples = [
             _example(row, scored[row["sha256"]], masks[row["path"]], params.data)
             for row in chosen.to_dict("records")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from normscape.errors import NormscapeError, UsageError
 from normscape.export.formats.base import Answers, Runner, format_of
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     import torch
     from PIL import Image
 
+    from normscape.export.refining import RefinerRunner
+
 
 class Exported:
     """An artefact of `normscape models export`; only its own runtime is imported.
@@ -24,11 +27,13 @@ class Exported:
     Args:
         record: What `export.json` says.
         run: Its loaded graph.
+        refine: Its loaded refiner; None where it has none.
     """
 
-    def __init__(self, record: Record, run: Runner) -> None:
+    def __init__(self, record: Record, run: Runner, refine: RefinerRunner | None = None) -> None:
         self.record = record
         self._run = run
+        self._refine = refine
         self._categories = {item.name: item for item in record.categories}
 
     @classmethod
@@ -40,7 +45,9 @@ class Exported:
             NormscapeError: It is damaged, or this machine cannot run it.
         """
         record = Record.load(folder)
-        return cls(record, format_of(record.kind).load(folder, record))
+        form = format_of(record.kind)
+        refine = None if record.refine is None else form.load_refiner(folder)
+        return cls(record, form.load(folder, record), refine)
 
     @property
     def known(self) -> tuple[str, ...]:
@@ -76,17 +83,29 @@ class Exported:
         ]
 
     def answers(self, pixels: torch.Tensor, declared: Sequence[str | None]) -> Answers:
-        """What the graph itself says of a batch, under the names of its outputs.
+        """What the graphs themselves say of a batch, under the names of the scorer's outputs.
 
         Raises:
             NormscapeError: A score is not finite.
         """
         position = {name: index for index, name in enumerate(self.known)}
         indices = np.array([position.get(name or "", -1) for name in declared], dtype=np.int64)
-        found = self._run(np.ascontiguousarray(pixels.numpy(), dtype=np.float32), indices)
+        values = np.ascontiguousarray(pixels.numpy(), dtype=np.float32)
+        found = self._run(values, indices)
         if not np.isfinite(found["score"]).all():
             raise NormscapeError("the artefact gave a score that is not a number; check the images")
+        self._sharpen(values, found)
         return found
+
+    def _sharpen(self, pixels: NDArray[np.float32], found: Answers) -> None:
+        """Refine the maps of images that stand out, in place."""
+        if self._refine is None or self.record.refine is None:
+            return
+        maps = np.array(found["map"])
+        for row in np.flatnonzero(found["p_value_predicted"] <= self.record.refine["max_p"]):
+            one = slice(row, row + 1)
+            maps[one] = self._refine(pixels[one], maps[one], found["category"][one])
+        found["map"] = maps
 
     def _result(self, answer: dict[str, Any], declared: str | None) -> ImageScore:
         predicted = self.known[int(answer["category"])]

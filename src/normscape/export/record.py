@@ -56,6 +56,8 @@ class Record:
         map_size: Pixels per side of an anomaly map.
         files: SHA-256 of every other file.
         packages: Versions it was made with.
+        refine: `max_p`: maps of images whose `p_value_predicted` is at most this go through the
+            refiner; None where there is none.
         parity: `Parity.as_dict` of the check it passed; None only before the check.
     """
 
@@ -68,11 +70,15 @@ class Record:
     map_size: int
     files: dict[str, str]
     packages: dict[str, str]
+    refine: dict[str, float] | None = None
     parity: dict[str, Any] | None = None
 
     def save(self, folder: Path) -> None:
         """Write `export.json`."""
-        write_json(folder / RECORD, {"format": FORMAT, **asdict(self)})
+        content = {"format": FORMAT, **asdict(self)}
+        if self.refine is None:  # releases that know no refiner refuse records that speak of one
+            del content["refine"]
+        write_json(folder / RECORD, content)
 
     @classmethod
     def load(cls, folder: Path) -> Record:
@@ -93,6 +99,8 @@ class Record:
             record = cls(categories=categories, **content)
             if record.kind not in FORMATS:
                 raise ValueError(f"kind '{record.kind}'")
+            if record.refine is not None:
+                float(record.refine["max_p"])
             listed = dict(record.files)
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise NormscapeError(

@@ -18,6 +18,7 @@ from normscape.export.record import Category, FormatName, Record, hashes, versio
 from normscape.files import atomic_folder
 from normscape.novelty.inspector import Inspector
 from normscape.params import Params
+from normscape.refine.model import open_refiner
 from normscape.registry.bundle import Bundle
 from normscape.scoring.scorer import Scorer
 
@@ -65,6 +66,7 @@ def export_bundle(
         partial(convert_network, identity, root=params.root, cache=cache),
         # Not the scorer's own: it is on the scorer's device.
         DetectorGraph(Inspector.open(bundle.folder, bundle.folder), bundle.calibration).eval(),
+        open_refiner(bundle.folder, bundle.categories),
     )
     with atomic_folder(out) as folder:
         form.write(folder, parts)
@@ -84,6 +86,7 @@ def export_bundle(
             map_size=bundle.model.maps.size,
             files=hashes(folder),
             packages=versions(*form.PACKAGES),
+            refine=None if parts.refiner is None else {"max_p": parts.refiner.config.max_p},
         )  # fmt: skip
         record.save(folder)
         parity = measure(scorer, Exported.load(folder), images, params.score.batch_size)

@@ -7,6 +7,8 @@ backbone.json          the identity of the frozen backbone, with the hash of its
 backbone.safetensors   its weights, unless they come with the program
 novelty.safetensors    how strange an image is to all known products; none before minor 2
 novelty.json           its configuration
+refiner.safetensors    sharpens the maps of images that stand out; none unless refine.name is set
+refiner.json           its configuration; since minor 3
 calibration.json       per-category thresholds and p-values
 reference.parquet      raw scores and statistics of the calibration images
 metrics.json           the evaluation
@@ -50,6 +52,7 @@ if TYPE_CHECKING:
     from normscape.calibration.calibrator import Calibration
     from normscape.novelty.inspector import Inspector
     from normscape.params import Params
+    from normscape.refine.model import Refiner
     from normscape.registry.decision import GateDecision
 
 T = TypeVar("T")
@@ -139,6 +142,13 @@ class Bundle:
         from normscape.novelty.inspector import Inspector
 
         return Inspector.open(self.folder, self.folder)
+
+    @cached_property
+    def refiner(self) -> Refiner | None:
+        """What makes the maps of images that stand out sharper, on the CPU; None without one."""
+        from normscape.refine.model import open_refiner
+
+        return open_refiner(self.folder, self.categories)
 
     @cached_property
     def calibration(self) -> Calibration:

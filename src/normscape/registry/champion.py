@@ -82,7 +82,9 @@ def rescore_champion(champion: Bundle, rows: pd.DataFrame, params: Params) -> Ev
     recorded = params.model_copy(update={"backbone": backbone})
     items = [(str(row.sha256), params.data / str(row.path)) for row in rows.itertuples(index=False)]
     store = ensure_features(recorded, items)
-    return evaluate(champion.model, champion.calibration, store, rows, params.data, params)
+    return evaluate(
+        champion.model, champion.calibration, store, rows, params.data, params, champion.refiner
+    )
 
 
 def _read_scores(path: Path) -> pd.DataFrame:

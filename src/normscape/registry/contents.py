@@ -86,13 +86,19 @@ def read_reference(path: Path) -> pd.DataFrame:
 
 def _check_fit(folder: Path) -> None:
     """Refuse a configuration that would reserve more memory than its tensors fill."""
-    from normscape.registry.schema import ModelFile
+    from normscape.registry.schema import ModelFile, RefinerFile
 
-    config, tensors = folder / "model.json", folder / "model.safetensors"
-    needed = ModelFile.model_validate_json(config.read_bytes()).least_bytes()
-    size = tensors.stat().st_size
-    if needed > size:
-        raise _wrong(config, f"it asks for {needed} bytes of tensors, {tensors.name} has {size}")
+    schemas: dict[str, type[ModelFile | RefinerFile]] = {"model": ModelFile, "refiner": RefinerFile}
+    for name, schema in schemas.items():
+        config, tensors = folder / f"{name}.json", folder / f"{name}.safetensors"
+        if not config.exists():
+            continue
+        needed = schema.model_validate_json(config.read_bytes()).least_bytes()
+        size = tensors.stat().st_size if tensors.exists() else 0
+        if needed > size:
+            raise _wrong(
+                config, f"it asks for {needed} bytes of tensors, {tensors.name} has {size}"
+            )
 
 
 def _check_yaml(path: Path) -> None:

@@ -18,7 +18,7 @@ from normscape.errors import NormscapeError
 from normscape.files import unwritable
 
 FORMAT = 1
-MINOR = 2
+MINOR = 3
 INDEX = "bundle.json"
 WEIGHTS = "backbone.safetensors"
 """The backbone's weights, in bundles whose backbone does not come with the program."""

@@ -94,6 +94,29 @@ class ModelFile(Descriptive):
         return 4 * max(needs)
 
 
+Side = Annotated[int, Field(ge=1, le=8192)]
+
+
+class RefinerFile(Decisive):
+    """`refiner.json`."""
+
+    format: Size
+    name: Text
+    categories: Annotated[list[Category], Field(min_length=1, max_length=_MAX_CATEGORIES)]
+    input_size: Side
+    map_size: Annotated[int, Field(ge=1, le=1024)]
+    size: Annotated[int, Field(ge=32, le=512, multiple_of=16)]
+    width: Annotated[int, Field(ge=8, le=256)]
+    cells: Annotated[list[Annotated[int, Field(ge=1, le=512)]], Field(min_length=1, max_length=16)]
+    times: Annotated[list[Share], Field(min_length=1, max_length=16)]
+    strength: Annotated[float, Field(ge=0, le=100)]
+    max_p: Share
+
+    def least_bytes(self) -> int:
+        """Bytes of `refiner.safetensors` that its largest tensors need at least."""
+        return 4 * max(64 * len(self.categories), 9 * self.width**2)
+
+
 def _numbers(value: JsonValue) -> Iterator[float]:
     if isinstance(value, int | float):
         yield value
@@ -283,6 +306,7 @@ SCHEMAS: dict[str, type[BaseModel]] = {
     "gate.json": GateFile,
     "images.json": ImagesFile,
     "provenance.json": ProvenanceFile,
+    "refiner.json": RefinerFile,
 }
 
 

@@ -63,6 +63,7 @@ def write_bundle(target: Path, params: Params, code: CodeState, decision: GateDe
     with atomic_folder(target) as folder:
         for name, stage in _FROM_ARTIFACTS.items():
             _copy(params.artifacts / stage / name, folder / name)
+        _copy_refiner(folder, params)
         _copy_weights(folder, params)
         _copy(lock, folder / "dvc.lock")
         _write_params(folder / "params.yaml", params)
@@ -145,6 +146,14 @@ def _copy(source: Path, target: Path) -> None:
         raise UsageError(f"{source} is missing; run dvc repro first") from None
     except OSError as error:
         raise unwritable(target, error) from error
+
+
+def _copy_refiner(folder: Path, params: Params) -> None:
+    from normscape.refine.model import CONFIG, TENSORS
+
+    if params.refine.name != "none":
+        for name in (TENSORS, CONFIG):
+            _copy(params.artifacts / "refine" / name, folder / name)
 
 
 def _copy_weights(folder: Path, params: Params) -> None:

@@ -140,7 +140,9 @@ def recalibrate(
         return result
     calibration, reference = _calibrate(bundle, store, normals, project)
     _require_same_scores(parent, bundle, reference)
-    metrics = evaluate(bundle.model, calibration, store, tests, params.data, project).metrics
+    metrics = evaluate(
+        bundle.model, calibration, store, tests, params.data, project, bundle.refiner
+    ).metrics
     decision = decide(metrics, None, params.gate)
     if not decision.passed:
         raise GateError(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 
 from normscape.backbones import Backbone, BackboneIdentity, load_identity, select_device
@@ -16,6 +17,8 @@ from normscape.calibration.calibrator import Calibration
 from normscape.errors import NormscapeError, UsageError
 from normscape.features.preprocess import to_batch
 from normscape.novelty.inspector import Inspection, Inspector
+from normscape.refine.apply import refined
+from normscape.refine.model import Refiner
 from normscape.registry.bundle import Bundle
 from normscape.scoring.result import ImageScore
 from normscape.tiling.grid import Grid
@@ -23,12 +26,26 @@ from normscape.tiling.tiled import judge_tiles
 
 
 class Scorer:
-    """Backbone, model and calibration of one bundle, on the runtime they were calibrated for."""
+    """Backbone, model and calibration of one bundle, on the runtime they were calibrated for.
 
-    def __init__(self, backbone: Backbone, model: Inspector, calibration: Calibration) -> None:
+    Args:
+        backbone: The model's.
+        model: It is moved to the machine's device.
+        calibration: Of the model.
+        refiner: Sharpens the maps of images that stand out; None: they stay as they are.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        model: Inspector,
+        calibration: Calibration,
+        refiner: Refiner | None = None,
+    ) -> None:
         self._device = select_device()
         self._backbone = backbone
         self._model = model.to(self._device).eval()
+        self._refiner = None if refiner is None else refiner.to(self._device).eval()
         self.calibration = calibration
 
     @classmethod
@@ -73,7 +90,7 @@ class Scorer:
                 f"{bundle.folder}: of the model's novelty part and the strangeness of its "
                 "calibration images one is missing; expected both or neither, use another version"
             )
-        return cls(_open_backbone(identity, root, cache), model, calibration)
+        return cls(_open_backbone(identity, root, cache), model, calibration, bundle.refiner)
 
     @property
     def identity(self) -> BackboneIdentity:
@@ -115,6 +132,8 @@ class Scorer:
     ) -> ImageScore:
         """Score an RGB image that is cut into tiles, as the calibration was made.
 
+        Its map has the resolution of the tiles already and is not refined.
+
         Args:
             image: The image.
             declared: The category that the line gives, or None.
@@ -139,7 +158,14 @@ class Scorer:
                 f"{len(pixels)} images but {len(declared)} declared categories; expected one each"
             )
         maps = [level.to(self._device) for level in self._backbone(pixels)]
-        return self._results(self._model(maps), declared)
+        prediction = self._model(maps)
+        if self._refiner is not None:
+            prediction = refined(self._refiner, pixels, prediction, self._p_predicted(prediction))
+        return self._results(prediction, declared)
+
+    def _p_predicted(self, prediction: Inspection) -> NDArray[np.float64]:
+        names = [self.known[index] for index in prediction.category.tolist()]
+        return self.calibration.p_value(prediction.score.double().cpu().numpy(), names)
 
     def _results(self, prediction: Inspection, declared: Sequence[str | None]) -> list[ImageScore]:
         scores = prediction.score.double().cpu().numpy()
@@ -152,7 +178,7 @@ class Scorer:
             for name, guess in zip(declared, predicted, strict=True)
         ]
         p_used = self.calibration.p_value(scores, used)
-        p_predicted = self.calibration.p_value(scores, predicted)
+        p_predicted = self._p_predicted(prediction)
         p_category = self.calibration.category_p_value(strangeness)
         return [
             ImageScore(

@@ -21,23 +21,25 @@ def run(params: Params) -> None:
     from normscape.features.extract import ensure_features
     from normscape.files import atomic_folder, write_json
     from normscape.novelty.inspector import Inspector
+    from normscape.refine.model import open_refiner
     from normscape.tiling.images import whole
 
     manifest = read_manifest(params.artifacts / "manifest.parquet")
     rows = manifest[manifest["split"] == "test"]
     model = Inspector.open(params.artifacts / "detector", params.artifacts / "novelty")
+    refiner = open_refiner(params.artifacts / "refine", model.categories)
     calibration = Calibration.load(params.artifacts / "calibration" / "calibration.json")
     images = [
         (sha, params.data / path) for sha, path in zip(rows["sha256"], rows["path"], strict=True)
     ]
     store = ensure_features(params, whole(images, calibration.tiling))
-    evaluation = evaluate(model, calibration, store, rows, params.data, params)
+    evaluation = evaluate(model, calibration, store, rows, params.data, params, refiner)
     with atomic_folder(params.artifacts / "evaluation") as folder:
         write_json(folder / "metrics.json", evaluation.metrics)
         evaluation.scores.to_parquet(folder / "scores.parquet", index=False)
         curves = draw_curves(evaluation, folder / "curves")
         galleries = draw_galleries(
-            evaluation, model, calibration, store, rows, params, folder / "gallery"
+            evaluation, model, calibration, store, rows, params, folder / "gallery", refiner
         )
         page = render_report(
             evaluation, calibration, params.evaluate, curves=curves, galleries=galleries

@@ -14,8 +14,8 @@ from normscape.files import exclusive_lock
 from normscape.params import Params
 
 STAGES = (
-    "manifest", "validate", "features", "prototypes", "novelty", "detector", "calibrate",
-    "evaluate",
+    "manifest", "validate", "features", "prototypes", "novelty", "detector", "refine",
+    "calibrate", "evaluate",
 )  # fmt: skip
 """The stages of `dvc.yaml`, in the order in which data flows."""
 

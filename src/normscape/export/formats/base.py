@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from normscape.backbones.network import FeatureNetwork
     from normscape.export.graph import DetectorGraph
     from normscape.export.record import FormatName, Record
+    from normscape.export.refining import RefinerRunner
+    from normscape.refine.model import Refiner
 
 Answers = dict[str, NDArray[Any]]
 """An array a name of `graph.OUTPUTS`, a row an image."""
@@ -33,12 +35,14 @@ class Parts:
         network: Builds the torch network.
         converted: Gives the network that OpenVINO runs for the project's own scorer.
         detector: Everything after the backbone.
+        refiner: A program of its own; None where the model has none.
     """
 
     identity: BackboneIdentity
     network: Callable[[], FeatureNetwork]
     converted: Callable[[], Converted]
     detector: DetectorGraph
+    refiner: Refiner | None = None
 
 
 class Runner(Protocol):
@@ -63,7 +67,11 @@ class Format(Protocol):
 
     @staticmethod
     def load(folder: Path, record: Record) -> Runner:
-        """Read what `write` wrote."""
+        """Read what `write` wrote, but the refiner."""
+
+    @staticmethod
+    def load_refiner(folder: Path) -> RefinerRunner:
+        """Read the refiner that `write` wrote."""
 
 
 def format_of(name: FormatName) -> Format:

@@ -23,10 +23,11 @@ from normscape.errors import NormscapeError
 from normscape.export.formats.base import Answers, Parts, Runner
 from normscape.export.graph import OUTPUTS
 from normscape.export.record import Record
+from normscape.export.refining import INPUTS, OUTPUT, RefinerRunner, trace_refiner
 from normscape.export.trace import trace
 
 PACKAGES = ("torch", "openvino")
-_BACKBONE, _DETECTOR = "backbone.xml", "detector.xml"
+_BACKBONE, _DETECTOR, _REFINER = "backbone.xml", "detector.xml", "refiner.xml"
 
 
 def precision(identity: BackboneIdentity) -> str:
@@ -35,7 +36,7 @@ def precision(identity: BackboneIdentity) -> str:
 
 
 def write(folder: Path, parts: Parts) -> None:
-    """Write both models, for batches of any size."""
+    """Write both models, for batches of any size, and the refiner, for one image."""
     library = openvino()
     size, shapes = parts.identity.input_size, parts.detector.shapes
     backbone = parts.converted().model
@@ -47,6 +48,10 @@ def write(folder: Path, parts: Parts) -> None:
     detector.reshape(_inputs(shapes, -1))
     _name(detector, [*levels, "declared"], list(OUTPUTS))
     library.save_model(detector, folder / _DETECTOR, compress_to_fp16=False)
+    if parts.refiner is not None:
+        refiner = library.convert_model(trace_refiner(parts.refiner))
+        _name(refiner, INPUTS, [OUTPUT])
+        library.save_model(refiner, folder / _REFINER, compress_to_fp16=False)
 
 
 def load(folder: Path, record: Record) -> Runner:
@@ -62,6 +67,21 @@ def load(folder: Path, record: Record) -> Runner:
             "in; use another machine, or recalibrate for this one and export again"
         )
     return open_models(folder, arithmetic)
+
+
+def load_refiner(folder: Path) -> RefinerRunner:
+    """Read the refiner and compile it for this CPU, in float32."""
+    model = compile_model(openvino().Core().read_model(folder / _REFINER), "fp32")
+    lock = Lock()
+
+    def run(
+        pixels: NDArray[np.float32], maps: NDArray[np.float32], category: NDArray[np.int64]
+    ) -> NDArray[np.float32]:
+        with lock:
+            sharp: NDArray[np.float32] = model([pixels, maps, category])[0].copy()
+        return sharp
+
+    return run
 
 
 def open_models(folder: Path, arithmetic: str) -> Runner:
