@@ -34,14 +34,14 @@ class Count:
 
 
 def estimate(points: Array, params: DiscoveryParams) -> Count:
-    """Estimate the number of kinds among regions.
+    """Estimate the number of kinds among images.
 
     Args:
         points: `(n, D)` unit vectors.
         params: `max_types`, `min_images`, `min_stability` and `seed` are used.
 
     Returns:
-        1 where no number comes out again reliably, or there are too few regions for two kinds.
+        1 where no number comes out again reliably, or there are too few images for two kinds.
     """
     most = min(params.max_types, len(points) // params.min_images)
     stability = {number: _agreement(points, number, params.seed) for number in range(2, most + 1)}
@@ -60,5 +60,7 @@ def _agreement(points: Array, number: int, seed: int) -> float:
         first, second = (
             fit_mixture(points[half], number, rounds=_ROUNDS).nearest(points) for half in halves
         )
-        found.append(adjusted_rand_score(first, second))
+        # Two groupings that both hold less than so many groups agree in nothing.
+        kinds = min(len(np.unique(first)), len(np.unique(second)))
+        found.append(adjusted_rand_score(first, second) if kinds == number else 0.0)
     return float(np.mean(found))

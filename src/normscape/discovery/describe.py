@@ -1,4 +1,4 @@
-"""From flagged images and their maps to numbers: regions, views, features of the frozen backbone."""
+"""From flagged images and their maps to numbers: regions, views, features of the backbone."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from torch.nn import functional
 from normscape.backbones import Backbone
 from normscape.discovery.attention import pool
 from normscape.discovery.foreground import ObjectPrior
-from normscape.discovery.regions import SIDE, Level, Map, Region, find_regions
+from normscape.discovery.regions import SIDE, Level, Region, find_regions
 from normscape.discovery.views import View, plan_views
 from normscape.features.preprocess import to_batch
 from normscape.params import DiscoveryParams
@@ -35,16 +35,16 @@ class Flagged:
         category: Its product.
         day: YYYY-MM-DD.
         source: Where it came from, for people.
-        map: `(SIDE, SIDE)` anomaly map.
+        map: `(SIDE, SIDE)` float16 anomaly map: thousands are in memory.
         read: Decodes it; images are not kept in memory.
-        label: Id or name of its type where a person has said it, else None.
+        label: Name of its type where a person has said it, else None.
     """
 
     sha256: str
     category: str
     day: str
     source: str
-    map: Map
+    map: NDArray[np.float16]
     read: Callable[[], Image.Image]
     label: str | None = None
 
@@ -106,7 +106,7 @@ def describe(
     """
     waiting = iter(flagged)
     while chunk := list(islice(waiting, _BATCH)):
-        yield from _describe(backbone, chunk, level, prior, params, views)
+        yield from _describe(backbone, chunk, level, prior, params, views=views)
 
 
 @dataclass(frozen=True)
@@ -122,6 +122,7 @@ def _describe(
     level: Level,
     prior: ObjectPrior | None,
     params: DiscoveryParams,
+    *,
     views: int,
 ) -> list[Described]:
     found = [find_regions(each.map, level, params.regions) for each in chunk]

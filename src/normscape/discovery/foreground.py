@@ -51,7 +51,7 @@ class ObjectPrior:
         component = (values @ direction).reshape(len(tokens), *tokens.shape[2:]).numpy()
         if float(np.ptp(component)) < 1e-6:
             return None
-        cut = float(threshold_otsu(component))
+        cut = float(threshold_otsu(component))  # type: ignore[no-untyped-call]
         border = _border(component)
         if (border > cut).mean() > 1 - _BORDER:  # the sign of a component is arbitrary
             direction, component, cut, border = -direction, -component, -cut, -border
@@ -70,7 +70,8 @@ class ObjectPrior:
         """`(B, 1, H, W)`: 1 on the object and 0 beside it, of one level's tokens `(B, C, H, W)`."""
         values = tokens.float() / tokens.float().norm(dim=1, keepdim=True).clamp(min=1e-6)
         direction = torch.from_numpy(self.direction).to(values).view(1, -1, 1, 1)
-        return ((values * direction).sum(1, keepdim=True) > self.threshold).float()
+        component: Tensor = (values * direction).sum(1, keepdim=True)
+        return (component > self.threshold).float()
 
 
 def _border(component: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -28,7 +28,7 @@ class Mixture:
 
     Attributes:
         means: `(K, D)` unit vectors.
-        shares: `(K,)`, of all regions.
+        shares: `(K,)`, of all images.
         concentration: κ.
     """
 
@@ -39,7 +39,8 @@ class Mixture:
     def posterior(self, points: Array) -> NDArray[np.float64]:
         """`(n, K)`: the probability of each prototype for each unit vector `(n, D)`."""
         scores = self._scores(points)
-        return np.exp(scores - logsumexp(scores, axis=1, keepdims=True))
+        posterior: NDArray[np.float64] = np.exp(scores - logsumexp(scores, axis=1, keepdims=True))
+        return posterior
 
     def nearest(self, points: Array) -> NDArray[np.intp]:
         """`(n,)`: the prototype of each unit vector."""

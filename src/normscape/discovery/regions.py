@@ -28,6 +28,8 @@ _CONNECTED = np.ones((3, 3), dtype=bool)
 _SHORTEST_RUN = 4
 _HALF = 0.5
 
+_STRIDE = 4  # of the pixels that the median of a set is taken from
+
 Map = NDArray[np.float32]
 
 
@@ -44,11 +46,12 @@ class Level:
     high: float
 
     @classmethod
-    def of(cls, maps: Sequence[Map]) -> Level:
+    def of(cls, maps: Sequence[NDArray[np.floating]]) -> Level:
         """The level of some maps; without any of them, nothing is above it."""
         if not maps:
             return cls(0.0, 0.0)
-        return cls(float(np.median(np.stack(maps))), float(max(each.max() for each in maps)))
+        sample = np.concatenate([each[::_STRIDE, ::_STRIDE].ravel() for each in maps])
+        return cls(float(np.median(sample)), float(max(each.max() for each in maps)))
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,7 @@ def square(values: NDArray[np.floating]) -> Map:
     return np.asarray(Image.fromarray(plain).resize((SIDE, SIDE), Image.Resampling.BILINEAR))
 
 
-def find_regions(values: Map, level: Level, most: int) -> list[Region]:
+def find_regions(values: NDArray[np.floating], level: Level, most: int) -> list[Region]:
     """The regions of one map, the largest first.
 
     Args:
@@ -97,6 +100,7 @@ def find_regions(values: Map, level: Level, most: int) -> list[Region]:
         None for a map that is the same everywhere. One around the peak where no number of
         components is stable.
     """
+    values = values.astype(np.float32)
     floor, peak = float(np.median(values)), float(values.max())
     if not peak > floor:
         return []

@@ -79,7 +79,8 @@ class Space:
 def unit(vectors: NDArray[np.floating]) -> Array:
     """Vectors of length 1; one of length 0 stays."""
     lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    return (vectors / np.maximum(lengths, 1e-12)).astype(np.float32)
+    scaled: Array = (vectors / np.maximum(lengths, 1e-12)).astype(np.float32)
+    return scaled
 
 
 def _stacked(described: Sequence[Described]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

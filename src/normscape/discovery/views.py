@@ -9,6 +9,7 @@ changes between the views of one region is noise (`normscape.discovery.space`).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +25,7 @@ _SCALE = (0.85, 1.18)
 _SHIFT = 0.15
 _BRIGHTNESS = (0.8, 1.25)
 
+T = TypeVar("T", bound=np.generic)
 Box = tuple[float, float, float, float]
 
 
@@ -54,12 +56,10 @@ class View:
 
     def of_map(self, values: Map, size: int) -> Map:
         """The view of a map `(SIDE, SIDE)`, as `(size, size)`."""
-        part = Image.fromarray(values).resize(
-            (size, size), Image.Resampling.BILINEAR, box=self.box
-        )
+        part = Image.fromarray(values).resize((size, size), Image.Resampling.BILINEAR, box=self.box)
         return self._turned(np.asarray(part, dtype=np.float32))
 
-    def _turned(self, pixels: NDArray[np.generic]) -> NDArray[np.generic]:
+    def _turned(self, pixels: NDArray[T]) -> NDArray[T]:
         turned = np.rot90(pixels, self.turn)
         return np.ascontiguousarray(turned[:, ::-1] if self.mirrored else turned)
 

@@ -1,0 +1,143 @@
+"""One discovery in one category: learn the kinds of defects, or add to what is known of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from normscape.backbones import Backbone
+from normscape.discovery.catalogue import Catalogue
+from normscape.discovery.count import estimate
+from normscape.discovery.describe import Flagged, describe, fit_prior
+from normscape.discovery.grow import grow
+from normscape.discovery.identify import identify, labels_of
+from normscape.discovery.knowledge import Knowledge, Placed, Verdict
+from normscape.discovery.mixture import Mixture, fit_mixture, refine
+from normscape.discovery.outcome import NOTHING, Discovery, member, notes_on
+from normscape.discovery.regions import Level
+from normscape.discovery.space import Array, Space
+from normscape.params import DiscoveryParams
+
+_FOLDS = 5
+_ROUNDS = 10
+
+
+def discover(
+    backbone: Backbone,
+    flagged: Sequence[Flagged],
+    known: Catalogue,
+    params: DiscoveryParams,
+    *,
+    afresh: bool = False,
+) -> Discovery:
+    """Sort the flagged images of one category into kinds of defects.
+
+    Without knowledge, with `refit_growth` times as many images as the space was learned from, with
+    another backbone, or when asked to, space and prototypes are learned from all images given, and
+    each group takes the id of the type that it overlaps most. Otherwise the new images are placed
+    in the known space, and those that fit no prototype become new types where there are enough.
+
+    Args:
+        backbone: The frozen network.
+        flagged: Images of one category, each once; those of the catalogue may be among them.
+        known: What is known so far, maybe nothing.
+        params: Section `discovery`.
+        afresh: Learn anew in any case.
+
+    Raises:
+        DataError: An image cannot be read.
+    """
+    fresh = [each for each in flagged if each.sha256 not in known.members]
+    grown = len(flagged) >= params.refit_growth * max(known.fitted, 1)
+    other = known.backbone != backbone.identity.as_dict()
+    if afresh or known.knowledge is None or other or (grown and fresh):
+        return _learn(backbone, flagged, known, params)
+    if not fresh:
+        return Discovery(known, (), (), False, None, ())
+    return grow(backbone, fresh, known, params)
+
+
+def _learn(
+    backbone: Backbone, flagged: Sequence[Flagged], known: Catalogue, params: DiscoveryParams
+) -> Discovery:
+    level = Level.of([each.map for each in flagged])
+    prior = fit_prior(backbone, flagged, params)
+    described = list(describe(backbone, flagged, level, prior, params, views=params.views))
+    seen = [each for each, one in zip(flagged, described, strict=True) if len(one.areas)]
+    new_images = tuple(each.sha256 for each in flagged if each.sha256 not in known.members)
+    identity = backbone.identity.as_dict()
+    notes = notes_on(flagged, seen, prior is None and params.object_prior != "none")
+    if len(seen) < params.min_images:
+        members = [member(each, NOTHING) for each in flagged]
+        unsorted = [member for member in members if member.sha256 not in known.members]
+        enough = (
+            f"{known.category}: {len(seen)} flagged images show a region; expected at least "
+            f"{params.min_images} to tell kinds of defects apart (discovery.min_images)"
+        )
+        return Discovery(
+            replace(known, backbone=known.backbone or identity).with_members(unsorted),
+            (), new_images, False, None, (*notes, enough),
+        )  # fmt: skip
+    levels = [shape[0] for shape in backbone.shapes]
+    space = Space.fit(
+        [each for each in described if len(each.areas)], levels,
+        dimensions=params.dimensions, surroundings=params.surroundings,
+    )  # fmt: skip
+    placed = Placed.of(space, described)
+    labels = labels_of(seen, known)
+    count = None if params.types else estimate(placed.points, params)
+    wanted = max(params.types or (count.types if count else 1), len(set(labels.values())))
+    mixture = fit_mixture(placed.points, min(wanted, len(seen)), fixed=labels)
+    groups = mixture.nearest(placed.points)
+    groups[list(labels)] = list(labels.values())
+    used = np.unique(groups)
+    types, owners = identify(backbone, seen, known, groups, labels=labels, params=params)
+    mixture = Mixture(
+        mixture.means[used], mixture.shares[used] / mixture.shares[used].sum(),
+        mixture.concentration,
+    )  # fmt: skip
+    knowledge = Knowledge(
+        level, prior, space, mixture, tuple(owners[group] for group in used),
+        _fits(placed.points, groups, params.seed),
+    )  # fmt: skip
+    verdicts = iter(_sorted_verdicts(knowledge, placed, [owners[group] for group in groups]))
+    members = [
+        member(each, next(verdicts) if shown else NOTHING, known)
+        for each, shown in zip(flagged, placed.shown, strict=True)
+    ]
+    catalogue = replace(
+        known.with_types(types).with_members(members),
+        backbone=identity, knowledge=knowledge, points=placed.points,
+        placed=tuple(each.sha256 for each in seen), fitted=len(flagged),
+    )  # fmt: skip
+    old = {each.id for each in known.types}
+    new_types = tuple(each.id for each in types if each.id not in old)
+    return Discovery(catalogue, new_types, new_images, True, count, notes)
+
+
+def _fits(points: Array, groups: NDArray[np.intp], seed: int) -> NDArray[np.float64]:
+    """Sorted: how well each image fits prototypes that were learned without it."""
+    order = np.random.default_rng(seed).permutation(len(points))
+    weights = np.eye(int(groups.max()) + 1)[groups]
+    found = []
+    for fold in np.array_split(order, min(_FOLDS, len(points))):
+        rest = np.setdiff1d(order, fold)
+        if not len(rest):
+            continue
+        used = weights[rest].sum(0) > 0
+        mixture = refine(points[rest], weights[rest][:, used], rounds=_ROUNDS)
+        found.append((points[fold] @ mixture.means.T).max(1))
+    return np.sort(np.concatenate(found or [np.ones(1)])).astype(np.float64)
+
+
+def _sorted_verdicts(knowledge: Knowledge, placed: Placed, own: Sequence[str]) -> list[Verdict]:
+    """Of the images that the prototypes were learned from: each is of its group's type."""
+    beliefs, chances = knowledge.beliefs(placed), knowledge.p_values(placed.points)
+    column = {name: index for index, name in enumerate(knowledge.types)}
+    return [
+        Verdict(name, round(float(row[column[name]]), 4), round(float(p), 5), name)
+        for name, row, p in zip(own, beliefs, chances, strict=True)
+    ]
