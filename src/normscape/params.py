@@ -394,7 +394,7 @@ class DiscoveryParams(Section):
         object_prior: How the object is told from its background.
         regions: Of an image, at most.
         views: Of a region, from which the space is learned; a new image is assigned by three.
-        guidance: The region guidance factor: how much more the peak of a region counts than its rim.
+        guidance: The region guidance factor: how much more a region's peak counts than its rim.
         surroundings: Share of a region's normal surroundings that is taken from it.
         dimensions: Of the space, at most.
         types: The number of kinds in every category; None: it is estimated.
@@ -410,7 +410,7 @@ class DiscoveryParams(Section):
     regions: Count = 3
     views: Annotated[int, Field(ge=3)] = 12
     guidance: Positive = 3.0
-    surroundings: Share = 0.5
+    surroundings: Share = 1.0
     dimensions: Annotated[int, Field(ge=2)] = 64
     types: Count | None = None
     max_types: Annotated[int, Field(ge=2)] = 12

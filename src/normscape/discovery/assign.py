@@ -24,7 +24,7 @@ def assign(
     if known.knowledge is None:
         return [NOTHING for _ in flagged]
     placed = place(backbone, flagged, known.knowledge, params)
-    return known.knowledge.judge(placed, params.unseen_alpha)
+    return known.knowledge.judge(placed, known.known_points, params.unseen_alpha)
 
 
 def place(

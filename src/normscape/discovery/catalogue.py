@@ -107,6 +107,12 @@ class Catalogue:
         found = [member for member in self.members.values() if member.type == name]
         return sorted(found, key=lambda member: (-member.confidence, member.sha256))
 
+    @property
+    def known_points(self) -> Array:
+        """`(P, D)`: the points of images that are of some type."""
+        typed = [index for index, sha in enumerate(self.placed) if self.members[sha].type]
+        return self.points[typed]
+
     def confidence(self, name: str) -> float:
         """Mean belief in a type over its images; 0 without any."""
         found = [member.confidence for member in self.of_type(name)]

@@ -16,7 +16,7 @@ from torch.nn import functional
 from normscape.backbones import Backbone
 from normscape.discovery.attention import pool
 from normscape.discovery.foreground import ObjectPrior
-from normscape.discovery.regions import SIDE, Level, Region, find_regions
+from normscape.discovery.regions import SIDE, Level, Map, Region, find_regions
 from normscape.discovery.views import View, plan_views
 from normscape.features.preprocess import to_batch
 from normscape.params import DiscoveryParams
@@ -35,7 +35,7 @@ class Flagged:
         category: Its product.
         day: YYYY-MM-DD.
         source: Where it came from, for people.
-        map: `(SIDE, SIDE)` float16 anomaly map: thousands are in memory.
+        map: `(SIDE, SIDE)` anomaly map.
         read: Decodes it; images are not kept in memory.
         label: Name of its type where a person has said it, else None.
     """
@@ -44,7 +44,7 @@ class Flagged:
     category: str
     day: str
     source: str
-    map: NDArray[np.float16]
+    map: Map
     read: Callable[[], Image.Image]
     label: str | None = None
 

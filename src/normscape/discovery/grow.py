@@ -15,11 +15,14 @@ from normscape.discovery.describe import Flagged
 from normscape.discovery.knowledge import Knowledge, Placed, Verdict
 from normscape.discovery.mixture import Mixture, ward
 from normscape.discovery.outcome import Discovery, member, notes_on
-from normscape.discovery.space import unit
+from normscape.discovery.space import nearest_other, unit
 from normscape.params import DiscoveryParams
 
 _EMA = 0.8
 """What prototypes keep of themselves when new images come."""
+
+_ALIKE = 0.25
+"""Quantile of the known images' nearest cosines that half of a new type's images reach."""
 
 
 def grow(
@@ -39,7 +42,7 @@ def grow(
     knowledge = known.knowledge
     assert knowledge is not None  # noqa: S101 - `discover` has seen to it
     placed = place(backbone, fresh, knowledge, params)
-    verdicts = knowledge.judge(placed, params.unseen_alpha)
+    verdicts = knowledge.judge(placed, known.known_points, params.unseen_alpha)
     members = [member(each, verdict) for each, verdict in zip(fresh, verdicts, strict=True)]
     points = np.concatenate([known.points, placed.points])
     seen = [each.sha256 for each, shown in zip(fresh, placed.shown, strict=True) if shown]
@@ -73,13 +76,13 @@ def _new_types(grown: Catalogue, params: DiscoveryParams) -> tuple[Catalogue, tu
         return grown, ()
     points = grown.points[index]
     groups = ward(points, estimate(points, params).types)
+    usual = np.quantile(knowledge.fits, _ALIKE)
     fresh: list[DefectType] = []
     means, changed = [], []
     for group in np.unique(groups):
         own = points[groups == group]
         mean = unit(own.mean(0))
-        # Alike means: they fit their mean as known images fit the known types.
-        if len(own) < params.min_images or np.median(own @ mean) < np.median(knowledge.fits):
+        if len(own) < params.min_images or np.median(nearest_other(own)) < usual:
             continue
         members = [grown.members[grown.placed[index[i]]] for i in np.flatnonzero(groups == group)]
         name = grown.new_ids(len(fresh) + 1)[-1]

@@ -33,15 +33,21 @@ class Placed:
     areas: tuple[NDArray[np.float32], ...]
 
     @classmethod
-    def of(cls, space: Space, described: Sequence[Described]) -> Placed:
-        """Place images by their regions: the mean direction, larger regions weigh more."""
+    def of(cls, space: Space, described: Sequence[Described], most: int | None = None) -> Placed:
+        """Place images by their regions: the mean direction, larger regions weigh more.
+
+        Args:
+            space: Of their category.
+            described: The images.
+            most: Only so many views of each region, the first; all when None.
+        """
         shown = np.array([len(each.areas) > 0 for each in described], dtype=bool)
         seen = [each for each in described if len(each.areas)]
         dimensions = len(space.projection)
         if not seen:
             return cls(shown, np.empty((0, dimensions), np.float32), np.empty((0, 1, dimensions),
                        np.float32), ())  # fmt: skip
-        views = space.views(seen)
+        views = space.views(seen)[:, :most]
         areas = tuple(each.areas for each in seen)
         return cls(shown, unit(vote(areas, unit(views.mean(1)))), views, areas)
 
@@ -73,7 +79,8 @@ class Knowledge:
         space: From features to the sphere.
         mixture: The prototypes.
         owners: Type of each prototype; several may be of one type.
-        fits: Sorted: how well known images fit prototypes that were learned without them.
+        fits: Sorted: cosine of each image that this was learned from to the nearest other one, the
+            image seen as a new one is.
     """
 
     level: Level
@@ -94,26 +101,29 @@ class Knowledge:
         flat = self.mixture.posterior(placed.views.reshape(-1, dimensions))
         return vote(placed.areas, by_type(flat, self.owners).reshape(regions, views, -1).mean(1))
 
-    def fit_of(self, points: Array) -> NDArray[np.float64]:
-        """`(M,)`: cosine to the nearest prototype."""
-        return np.asarray((points @ self.mixture.means.T).max(1), dtype=np.float64)
+    def p_values(self, points: Array, known: Array) -> NDArray[np.float64]:
+        """Conformal p-values of being of a known kind, never below 1/(n+1).
 
-    def p_values(self, points: Array) -> NDArray[np.float64]:
-        """`(M,)` conformal p-values of being of a known type, never below 1/(n+1)."""
-        lower = np.searchsorted(self.fits, self.fit_of(points), side="right")
+        Args:
+            points: `(M, D)` of the images.
+            known: `(P, D)` of images whose kind is known.
+        """
+        nearest = (points @ known.T).max(1)
+        lower = np.searchsorted(self.fits, nearest, side="right")
         return np.asarray((1 + lower) / (1 + len(self.fits)), dtype=np.float64)
 
-    def judge(self, placed: Placed, alpha: float) -> list[Verdict]:
+    def judge(self, placed: Placed, known: Array, alpha: float) -> list[Verdict]:
         """A verdict on each of the N images.
 
         Args:
             placed: The images in this space.
+            known: `(P, D)` of images whose kind is known.
             alpha: p-value below which an image belongs to no known type.
         """
         verdicts: Iterator[Verdict] = iter(())
         if len(placed.points):
             nearest = [self.owners[k] for k in self.mixture.nearest(placed.points)]
-            beliefs, chances = self.beliefs(placed), self.p_values(placed.points)
+            beliefs, chances = self.beliefs(placed), self.p_values(placed.points, known)
             columns = {name: column for column, name in enumerate(self.types)}
             verdicts = iter(
                 Verdict(name, round(float(row[columns[name]]), 4), round(float(p), 5), name)

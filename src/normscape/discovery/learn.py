@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from normscape.backbones import Backbone
 from normscape.discovery.catalogue import Catalogue
@@ -15,14 +14,12 @@ from normscape.discovery.describe import Flagged, describe, fit_prior
 from normscape.discovery.grow import grow
 from normscape.discovery.identify import identify, labels_of
 from normscape.discovery.knowledge import Knowledge, Placed, Verdict
-from normscape.discovery.mixture import Mixture, fit_mixture, refine
+from normscape.discovery.mixture import Mixture, fit_mixture
 from normscape.discovery.outcome import NOTHING, Discovery, member, notes_on
 from normscape.discovery.regions import Level
-from normscape.discovery.space import Array, Space
+from normscape.discovery.space import Space, nearest_other
+from normscape.discovery.views import PLAIN
 from normscape.params import DiscoveryParams
-
-_FOLDS = 5
-_ROUNDS = 10
 
 
 def discover(
@@ -74,7 +71,7 @@ def _learn(
         members = [member(each, NOTHING) for each in flagged]
         unsorted = [member for member in members if member.sha256 not in known.members]
         enough = (
-            f"{known.category}: {len(seen)} flagged images show a region; expected at least "
+            f"{len(seen)} flagged images show a region; expected at least "
             f"{params.min_images} to tell kinds of defects apart (discovery.min_images)"
         )
         return Discovery(
@@ -101,7 +98,7 @@ def _learn(
     )  # fmt: skip
     knowledge = Knowledge(
         level, prior, space, mixture, tuple(owners[group] for group in used),
-        _fits(placed.points, groups, params.seed),
+        np.sort(nearest_other(placed.points, Placed.of(space, described, PLAIN).points)),
     )  # fmt: skip
     verdicts = iter(_sorted_verdicts(knowledge, placed, [owners[group] for group in groups]))
     members = [
@@ -118,24 +115,13 @@ def _learn(
     return Discovery(catalogue, new_types, new_images, True, count, notes)
 
 
-def _fits(points: Array, groups: NDArray[np.intp], seed: int) -> NDArray[np.float64]:
-    """Sorted: how well each image fits prototypes that were learned without it."""
-    order = np.random.default_rng(seed).permutation(len(points))
-    weights = np.eye(int(groups.max()) + 1)[groups]
-    found = []
-    for fold in np.array_split(order, min(_FOLDS, len(points))):
-        rest = np.setdiff1d(order, fold)
-        if not len(rest):
-            continue
-        used = weights[rest].sum(0) > 0
-        mixture = refine(points[rest], weights[rest][:, used], rounds=_ROUNDS)
-        found.append((points[fold] @ mixture.means.T).max(1))
-    return np.sort(np.concatenate(found or [np.ones(1)])).astype(np.float64)
-
-
 def _sorted_verdicts(knowledge: Knowledge, placed: Placed, own: Sequence[str]) -> list[Verdict]:
     """Of the images that the prototypes were learned from: each is of its group's type."""
-    beliefs, chances = knowledge.beliefs(placed), knowledge.p_values(placed.points)
+    beliefs, chances = (
+        knowledge.beliefs(placed),
+        (1 + np.searchsorted(knowledge.fits, nearest_other(placed.points), side="right"))
+        / (1 + len(knowledge.fits)),
+    )
     column = {name: index for index, name in enumerate(knowledge.types)}
     return [
         Verdict(name, round(float(row[column[name]]), 4), round(float(p), 5), name)

@@ -83,6 +83,18 @@ def unit(vectors: NDArray[np.floating]) -> Array:
     return scaled
 
 
+def nearest_other(points: Array, seen: Array | None = None) -> NDArray[np.float64]:
+    """`(n,)`: cosine of each unit vector to the nearest other one; -1 for one that is alone.
+
+    Args:
+        points: `(n, D)`.
+        seen: `(n, D)`: the same images, seen otherwise, that are compared with `points`.
+    """
+    cosines = ((points if seen is None else seen) @ points.T).astype(np.float64)
+    np.fill_diagonal(cosines, -1.0)
+    return np.asarray(cosines.max(1))
+
+
 def _stacked(described: Sequence[Described]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     own = np.concatenate([each.features for each in described]).astype(np.float64)
     around = np.concatenate([each.surroundings for each in described]).astype(np.float64)
