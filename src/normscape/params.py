@@ -400,7 +400,8 @@ class DiscoveryParams(Section):
         types: The number of kinds in every category; None: it is estimated.
         max_types: The largest number that is tried.
         min_images: Of a kind on average, at least; and of a new kind.
-        min_stability: Agreement of two halves of the images below which there is only one kind.
+        min_stability: Agreement of two halves of the images, from 0 of one cloud to 1, below which
+            there is only one kind.
         unseen_alpha: p-value below which an image belongs to no known kind.
         refit_growth: Times as many images as the space was learned from: then it is learned anew.
     """
@@ -415,7 +416,7 @@ class DiscoveryParams(Section):
     types: Count | None = None
     max_types: Annotated[int, Field(ge=2)] = 12
     min_images: Annotated[int, Field(ge=2)] = 5
-    min_stability: Share = 0.3
+    min_stability: Share = 0.1
     unseen_alpha: Probability = 0.05
     refit_growth: Annotated[float, Field(gt=1)] = 2.0
 
