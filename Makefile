@@ -12,7 +12,7 @@ PARALLEL = -n 2 --dist loadfile --no-loadscope-reorder
 LOCK = uv --no-config pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--custom-compile-command 'make lock'
 
-.PHONY: help run test test-fast lint types data repro train score monitor monitor-ui server deploy worker bench-features bench-calibration bench-drift bench-feeds bench-monitor bench-pipeline bench-peers-env bench-quick bench-peers bench-speed bench-export bench-registry bench-scale bench-ablation bench-gate bench-novelty services bench-tables soak lock clean
+.PHONY: help run test test-fast lint types data repro train score monitor monitor-ui server deploy worker bench-features bench-calibration bench-drift bench-feeds bench-monitor bench-pipeline bench-peers-env bench-quick bench-peers bench-speed bench-export bench-registry bench-scale bench-ablation bench-gate bench-novelty bench-discovery services bench-tables soak lock clean
 
 help: ## Show what there is
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -118,6 +118,9 @@ bench-ablation: .venv/.synced ## What every part and parameter is worth on seven
 
 bench-novelty: .venv/.synced ## Are unknown products found, and only those: categories left out, groups judged (under 45 minutes)
 	@python -m bench.novelty
+
+bench-discovery: .venv/.synced ## Are the kinds of defects found, and new ones noticed (under 60 minutes)
+	@python -m bench.discovery
 
 bench-tables: .venv/.synced ## Write bench/README.md from bench/results
 	@python -m bench.tables

@@ -9,16 +9,14 @@ import numpy as np
 
 from normscape.backbones import Backbone
 from normscape.discovery.catalogue import Catalogue
-from normscape.discovery.count import estimate
 from normscape.discovery.describe import Flagged, describe, fit_prior
+from normscape.discovery.group import group
 from normscape.discovery.grow import grow
 from normscape.discovery.identify import identify, labels_of
 from normscape.discovery.knowledge import Knowledge, Placed, Verdict
-from normscape.discovery.mixture import Mixture, fit_mixture
 from normscape.discovery.outcome import NOTHING, Discovery, member, notes_on
 from normscape.discovery.regions import Level
-from normscape.discovery.space import Space, nearest_other
-from normscape.discovery.views import PLAIN
+from normscape.discovery.space import nearest_other
 from normscape.params import DiscoveryParams
 
 
@@ -78,29 +76,19 @@ def _learn(
             replace(known, backbone=known.backbone or identity).with_members(unsorted),
             (), new_images, False, None, (*notes, enough),
         )  # fmt: skip
-    levels = [shape[0] for shape in backbone.shapes]
-    space = Space.fit(
-        [each for each in described if len(each.areas)], levels,
-        dimensions=params.dimensions, surroundings=params.surroundings,
-    )  # fmt: skip
-    placed = Placed.of(space, described)
     labels = labels_of(seen, known)
-    count = None if params.types else estimate(placed.points, params)
-    wanted = max(params.types or (count.types if count else 1), len(set(labels.values())))
-    mixture = fit_mixture(placed.points, min(wanted, len(seen)), fixed=labels)
-    groups = mixture.nearest(placed.points)
-    groups[list(labels)] = list(labels.values())
-    used = np.unique(groups)
-    types, owners = identify(backbone, seen, known, groups, labels=labels, params=params)
-    mixture = Mixture(
-        mixture.means[used], mixture.shares[used] / mixture.shares[used].sum(),
-        mixture.concentration,
-    )  # fmt: skip
+    levels = [shape[0] for shape in backbone.shapes]
+    grouped = group(described, levels, params, labels=labels)
+    said = {index: int(grouped.groups[index]) for index in labels}
+    types, owners = identify(backbone, seen, known, grouped.groups, labels=said, params=params)
+    placed = grouped.placed
     knowledge = Knowledge(
-        level, prior, space, mixture, tuple(owners[group] for group in used),
-        np.sort(nearest_other(placed.points, Placed.of(space, described, PLAIN).points)),
+        level, prior, grouped.space, grouped.mixture,
+        tuple(owners[number] for number in range(len(grouped.mixture.means))), grouped.fits,
     )  # fmt: skip
-    verdicts = iter(_sorted_verdicts(knowledge, placed, [owners[group] for group in groups]))
+    verdicts = iter(
+        _sorted_verdicts(knowledge, placed, [owners[number] for number in grouped.groups.tolist()])
+    )
     members = [
         member(each, next(verdicts) if shown else NOTHING, known)
         for each, shown in zip(flagged, placed.shown, strict=True)
@@ -112,7 +100,7 @@ def _learn(
     )  # fmt: skip
     old = {each.id for each in known.types}
     new_types = tuple(each.id for each in types if each.id not in old)
-    return Discovery(catalogue, new_types, new_images, True, count, notes)
+    return Discovery(catalogue, new_types, new_images, True, grouped.count, notes)
 
 
 def _sorted_verdicts(knowledge: Knowledge, placed: Placed, own: Sequence[str]) -> list[Verdict]:
