@@ -18,6 +18,7 @@ from sklearn.cluster import AgglomerativeClustering
 from normscape.discovery.space import Array, unit
 
 _ROUNDS = 30
+_WORD = 20.0
 _LEAST_SHARE = 1e-3
 _RESULTANT = (0.01, 0.99)
 
@@ -80,9 +81,15 @@ def refine(
     fixed: Mapping[int, int] | None = None,
     rounds: int = _ROUNDS,
 ) -> Mixture:
-    """Expectation and maximisation from responsibilities `(n, K)`."""
+    """Expectation and maximisation from responsibilities `(n, K)`.
+
+    What a person has said weighs as much as `_WORD` images: a few labels have to hold their own
+    against hundreds of images.
+    """
     held = np.array(list(fixed or {}), dtype=int)
-    right = np.eye(weights.shape[1])[[*(fixed or {}).values()]]
+    right = _WORD * np.eye(weights.shape[1])[[*(fixed or {}).values()]]
+    weights = weights.copy()
+    weights[held] = right
     for _ in range(rounds):
         mixture = _maximise(points, weights)
         weights = mixture.posterior(points)
@@ -101,9 +108,9 @@ def _maximise(points: Array, weights: NDArray[np.float64]) -> Mixture:
     sums = weights.T @ points.astype(np.float64)
     means = unit(sums)
     dimensions = points.shape[1]
-    resultant = float(np.clip((weights * (points @ means.T)).sum() / len(points), *_RESULTANT))
+    resultant = float(np.clip((weights * (points @ means.T)).sum() / weights.sum(), *_RESULTANT))
     concentration = resultant * (dimensions - resultant**2) / (1 - resultant**2)
-    shares = weights.mean(0) + _LEAST_SHARE
+    shares = weights.sum(0) / weights.sum() + _LEAST_SHARE
     return Mixture(means, (shares / shares.sum()).astype(np.float32), max(concentration, 1e-3))
 
 
