@@ -12,7 +12,7 @@ PARALLEL = -n 2 --dist loadfile --no-loadscope-reorder
 LOCK = uv --no-config pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--custom-compile-command 'make lock'
 
-.PHONY: help run test test-fast lint types data repro train score monitor monitor-ui server deploy worker bench-features bench-calibration bench-drift bench-feeds bench-monitor bench-pipeline bench-peers-env bench-quick bench-peers bench-speed bench-export bench-registry bench-scale bench-ablation bench-gate bench-novelty bench-discovery services bench-tables soak lock clean
+.PHONY: help run test test-fast lint types data repro train score monitor discover monitor-ui server deploy worker bench-features bench-calibration bench-drift bench-feeds bench-monitor bench-pipeline bench-peers-env bench-quick bench-peers bench-speed bench-export bench-registry bench-scale bench-ablation bench-gate bench-novelty bench-discovery services bench-tables soak lock clean
 
 help: ## Show what there is
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,6 +49,9 @@ score: .venv/.synced ## Score new images with the production model (ARGS="--help
 
 monitor: .venv/.synced ## Compare production scores with the reference (ARGS="--help")
 	@python -m flows.monitor $(ARGS)
+
+discover: .venv/.synced ## Sort what was flagged into kinds of defects (ARGS="--help")
+	@python -m flows.discover $(ARGS)
 
 monitor-ui: .venv/.synced ## The monitoring history in Evidently's UI on loopback
 	@evidently ui --workspace .normscape/monitor/workspace --host 127.0.0.1 --port 8010
