@@ -202,7 +202,7 @@ def name(
         params, category, f"name {wanted}", why, lambda c: name_type(c, wanted, called)
     )
     each = changed.find(" ".join(called.split()))
-    settle(read_params(params), category, each.id, f"named {each.name}")
+    settle(read_params(params), changed)
     typer.echo(f"{category} {each.id} is named {each.name}")
 
 
@@ -223,8 +223,8 @@ def merge(
         params, category, f"merge {wanted} into {into}", why,
         lambda c: merge_types(c, wanted, into),
     )  # fmt: skip
+    settle(read_params(params), changed)
     kept = next(each.merged_into for each in changed.types if each.id == before.id)
-    settle(read_params(params), category, before.id, f"merged into {kept}")
     typer.echo(f"{category} {before.id} is {kept}, which has {changed.counts[kept]} images now")
 
 

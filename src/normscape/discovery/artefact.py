@@ -18,6 +18,7 @@ from normscape.discovery.knowledge import Knowledge
 from normscape.discovery.mixture import Mixture
 from normscape.discovery.regions import Level
 from normscape.discovery.space import Space
+from normscape.discovery.verdict import RegionVerdict
 from normscape.errors import NormscapeError
 from normscape.registry.audit import parse_entry
 from normscape.registry.contract import AuditEntry
@@ -100,7 +101,7 @@ def decode(document: bytes, arrays: bytes, version: int, where: str) -> Stored:
             category=content["category"],
             backbone=content["backbone"],
             types=tuple(DefectType(**each) for each in content["types"]),
-            members={each["sha256"]: Member(**each) for each in content["members"]},
+            members={each["sha256"]: _member(each) for each in content["members"]},
             knowledge=None if known is None else _knowledge(known, tensors),
             points=tensors["points"],
             placed=tuple(content["placed"]),
@@ -112,6 +113,11 @@ def decode(document: bytes, arrays: bytes, version: int, where: str) -> Stored:
         return Stored(catalogue, parse_entry(content["entry"]))
     except (KeyError, TypeError, ValueError, AttributeError, SafetensorError) as error:
         raise _damaged(where, error) from None
+
+
+def _member(content: Mapping[str, Any]) -> Member:
+    regions = tuple(RegionVerdict(**each) for each in content["regions"])
+    return Member(**{**content, "regions": regions})
 
 
 def _arrays(catalogue: Catalogue) -> dict[str, NDArray[Any]]:

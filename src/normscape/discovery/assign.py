@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from normscape.backbones import Backbone
 from normscape.discovery.catalogue import Catalogue
 from normscape.discovery.describe import Flagged, describe
-from normscape.discovery.knowledge import Knowledge, Placed, Verdict
-from normscape.discovery.outcome import NOTHING
+from normscape.discovery.knowledge import Knowledge, Placed
+from normscape.discovery.verdict import NOTHING, Verdict
 from normscape.discovery.views import PLAIN
+from normscape.errors import UsageError
 from normscape.params import DiscoveryParams
 
 
@@ -20,9 +21,16 @@ def assign(
 
     Raises:
         DataError: An image cannot be read.
+        UsageError: The prototypes were learned with another backbone.
     """
     if known.knowledge is None:
         return [NOTHING for _ in flagged]
+    if known.backbone != backbone.identity.as_dict():
+        raise UsageError(
+            f"the kinds of defects of {known.category} were learned with the backbone "
+            f"{known.backbone.get('name')}, not as {backbone.identity.name} is set up now; "
+            "`normscape defects discover` learns them anew, and ids stay"
+        )
     placed = place(backbone, flagged, known.knowledge, params)
     return known.knowledge.judge(placed, known.known_points, params.unseen_alpha)
 

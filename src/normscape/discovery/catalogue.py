@@ -5,8 +5,9 @@ Ids are given once and never again; a type that was merged stays in the list and
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -14,7 +15,15 @@ import numpy as np
 
 from normscape.discovery.knowledge import Knowledge
 from normscape.discovery.space import Array
+from normscape.discovery.verdict import RegionVerdict
 from normscape.errors import UsageError
+
+_ID = re.compile(r"T\d+")
+
+
+def is_id(name: str) -> bool:
+    """Whether a name has the form of an id, which no name of a type may have."""
+    return _ID.fullmatch(name) is not None
 
 
 @dataclass(frozen=True)
@@ -54,6 +63,7 @@ class Member:
         source: Where the image came from.
         by: Who said so: the model or a person.
         nearest: The type that it resembles most, or None.
+        regions: What the model has said of its regions when it was sorted.
     """
 
     sha256: str
@@ -64,6 +74,21 @@ class Member:
     source: str
     by: Literal["model", "person"] = "model"
     nearest: str | None = None
+    regions: tuple[RegionVerdict, ...] = ()
+
+    @property
+    def also(self) -> tuple[str, ...]:
+        """Types of its regions beside its own, in the order of the regions."""
+        found = dict.fromkeys(region.type for region in self.regions)
+        return tuple(name for name in found if name is not None and name != self.type)
+
+    def retyped(self, old: str, new: str) -> Member:
+        """This image with one type replaced by another, wherever it is spoken of."""
+        regions = tuple(
+            replace(each, type=new) if each.type == old else each for each in self.regions
+        )
+        own, nearest = (new if name == old else name for name in (self.type, self.nearest))
+        return replace(self, type=own, nearest=nearest, regions=regions)
 
 
 @dataclass(frozen=True)
@@ -118,6 +143,10 @@ class Catalogue:
         found = [member.confidence for member in self.of_type(name)]
         return float(np.mean(found)) if found else 0.0
 
+    def meant(self, word: str) -> DefectType | None:
+        """The living type that has this id or, the first of them, this name; None without one."""
+        return next((each for each in self.living if word in (each.id, each.name)), None)
+
     def find(self, wanted: str) -> DefectType:
         """The living type of an id or a name.
 
@@ -169,3 +198,15 @@ class Catalogue:
         """This catalogue with images replaced or added."""
         fresh = {member.sha256: member for member in changed}
         return replace(self, members={**self.members, **fresh})
+
+    def without(self, gone: Collection[str]) -> Catalogue:
+        """This catalogue without some images, by SHA-256; itself where it has none of them."""
+        if not any(sha in self.members for sha in gone):
+            return self
+        kept = [index for index, sha in enumerate(self.placed) if sha not in gone]
+        return replace(
+            self,
+            members={sha: member for sha, member in self.members.items() if sha not in gone},
+            points=self.points[kept],
+            placed=tuple(self.placed[index] for index in kept),
+        )

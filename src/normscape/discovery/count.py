@@ -4,7 +4,8 @@ For each number the images are halved at random many times, prototypes are fitte
 the two sets of prototypes group all images. Where the number is right the two groupings agree
 (Lange et al., Neural Computation 16, 2004; agreement is the adjusted Rand index, 0 by chance). One
 cloud without groups agrees with itself, too, the more the fewer parts it is cut into; so agreement
-counts from that of a normal distribution with the same covariance.
+counts from that of clouds drawn from one normal distribution with the same covariance: from their
+mean to say whether there are kinds at all, from what they hardly reach to say how many.
 """
 
 from __future__ import annotations
@@ -18,8 +19,10 @@ from normscape.discovery.mixture import fit_mixture
 from normscape.discovery.space import Array, unit
 from normscape.params import DiscoveryParams
 
-_HALVES = 16
-_CLOUDS, _CLOUD_HALVES = 3, 8
+_HALVES = 32
+_CLOUDS, _CLOUD_HALVES = 8, 4
+_DEVIATIONS = 3.0  # of the clouds' agreements, above their mean
+_MOST_USUAL = 0.99
 _ROUNDS = 10
 _TIE = 0.05
 _MOST = 1000  # images that the number is estimated from
@@ -54,24 +57,36 @@ def estimate(points: Array, params: DiscoveryParams) -> Count:
     if len(points) > _MOST:
         points = points[generator.choice(len(points), _MOST, replace=False)]
     clouds = [_cloud(points, generator) for _ in range(_CLOUDS if most > 1 else 0)]
-    stability = {
-        number: _stability(points, clouds, number, generator) for number in range(2, most + 1)
+    agreements = {
+        number: _agreements(points, clouds, number, generator) for number in range(2, most + 1)
     }
-    highest = max(stability.values(), default=0.0)
-    # Half of the right number comes out again just as reliably: of equals the largest counts.
-    best = max((n for n, value in stability.items() if value >= highest - _TIE), default=1)
-    if highest < params.min_stability:
-        best = 1
-    return Count(best, {number: round(value, 4) for number, value in stability.items()})
+    stability = {number: round(each.beyond(0.0), 4) for number, each in agreements.items()}
+    if max(stability.values(), default=0.0) < params.min_stability:
+        return Count(1, stability)
+    clear = {number: each.beyond(_DEVIATIONS) for number, each in agreements.items()}
+    # Of numbers that are about as clear the smallest counts.
+    highest = max(clear.values(), default=0.0)
+    best = min((n for n, value in clear.items() if value >= highest - _TIE), default=1)
+    return Count(best, stability)
 
 
-def _stability(
+@dataclass(frozen=True)
+class _Agreements:
+    own: float
+    clouds: list[float]
+
+    def beyond(self, deviations: float) -> float:
+        """0 where the agreement is the clouds' mean and so many standard deviations; at most 1."""
+        usual = float(np.mean(self.clouds) + deviations * np.std(self.clouds))
+        usual = min(usual, _MOST_USUAL)
+        return (self.own - usual) / (1.0 - usual)
+
+
+def _agreements(
     points: Array, clouds: list[Array], number: int, generator: np.random.Generator
-) -> float:
-    usual = float(
-        np.mean([_agreement(cloud, number, _CLOUD_HALVES, generator) for cloud in clouds])
-    )
-    return (_agreement(points, number, _HALVES, generator) - usual) / max(1.0 - usual, 1e-6)
+) -> _Agreements:
+    usual = [_agreement(cloud, number, _CLOUD_HALVES, generator) for cloud in clouds]
+    return _Agreements(_agreement(points, number, _HALVES, generator), usual)
 
 
 def _agreement(points: Array, number: int, halves: int, generator: np.random.Generator) -> float:

@@ -56,12 +56,14 @@ class Described:
     Attributes:
         sha256: Of the image file.
         areas: `(R,)`, shares of the image; R = 0 where the map shows nothing.
+        peaks: `(R, 2)`: row and column of the highest pixel, as shares of height and width.
         features: `(R, V, C)` float16 of V views: the levels of the backbone side by side.
         surroundings: `(R, V, C)` float16, of the normal surroundings.
     """
 
     sha256: str
     areas: NDArray[np.float32]
+    peaks: NDArray[np.float32]
     features: NDArray[np.float16]
     surroundings: NDArray[np.float16]
 
@@ -150,6 +152,8 @@ def _describe(
             Described(
                 each.sha256,
                 np.array([region.area for region in regions], dtype=np.float32),
+                np.array([region.peak for region in regions], dtype=np.float32).reshape(-1, 2)
+                / SIDE,
                 own[start:end].reshape(shape),
                 around[start:end].reshape(shape),
             )

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from normscape.discovery.catalogue import Catalogue, DefectType
+from normscape.discovery.catalogue import Catalogue, DefectType, is_id
 from normscape.discovery.knowledge import Knowledge
 from normscape.discovery.mixture import Mixture, ward
 from normscape.discovery.space import unit
@@ -24,11 +24,12 @@ def name_type(catalogue: Catalogue, wanted: str, name: str) -> Catalogue:
         UsageError: The name is empty, too long, or that of another type; or there is no such type.
     """
     found, plain = catalogue.find(wanted), " ".join(name.split())
-    if not 0 < len(plain) <= _LONGEST or not plain.isprintable():
+    if not 0 < len(plain) <= _LONGEST or not plain.isprintable() or is_id(plain):
         raise UsageError(
-            f"'{name}' is no name of a type; expected 1 to {_LONGEST} printable characters"
+            f"'{name}' is no name of a type; expected 1 to {_LONGEST} printable characters, and "
+            "not the form of an id (T and digits)"
         )
-    taken = [each for each in catalogue.living if plain in (each.name, each.id)]
+    taken = [each for each in catalogue.living if plain == each.name]
     if any(each.id != found.id for each in taken):
         raise UsageError(
             f"{taken[0].id} of {catalogue.category} is named '{plain}' already; choose another "
@@ -50,7 +51,7 @@ def merge_types(catalogue: Catalogue, wanted: str, into: str) -> Catalogue:
         kept = replace(kept, name=gone.name)
     since = min(gone.since, kept.since)
     types = [replace(gone, merged_into=kept.id), replace(kept, since=since)]
-    moved = [replace(member, type=kept.id) for member in catalogue.of_type(gone.id)]
+    moved = [member.retyped(gone.id, kept.id) for member in catalogue.members.values()]
     changed = catalogue.with_types(types).with_members(moved)
     if changed.knowledge is None:
         return changed
@@ -76,7 +77,7 @@ def split_type(catalogue: Catalogue, wanted: str, parts: int) -> Catalogue:
     fresh = catalogue.new_ids(parts - 1)
     ids = dict(zip(order, [found.id, *fresh], strict=True))
     members = [
-        replace(catalogue.members[catalogue.placed[i]], type=ids[label])
+        catalogue.members[catalogue.placed[i]].retyped(found.id, ids[label])
         for i, label in zip(index, labels, strict=True)
     ]
     types = [
@@ -86,7 +87,8 @@ def split_type(catalogue: Catalogue, wanted: str, parts: int) -> Catalogue:
         )
         for name in fresh
     ]  # fmt: skip
-    return _rebuilt(catalogue.with_types(types).with_members(members), [found.id, *fresh])
+    parted = catalogue.with_types(types).with_members(members)
+    return _rebuilt(parted, [found.id, *fresh], anew=True)
 
 
 def label_images(catalogue: Catalogue, wanted: str, images: Sequence[str]) -> Catalogue:
@@ -108,7 +110,7 @@ def label_images(catalogue: Catalogue, wanted: str, images: Sequence[str]) -> Ca
         for sha in hashes
     ]
     touched = [found.id, *sorted(filter(None, before - {found.id}))]
-    return _rebuilt(catalogue.with_members(members), touched)
+    return _rebuilt(catalogue.with_members(members), touched, anew=False)
 
 
 def _find_image(catalogue: Catalogue, prefix: str) -> str:
@@ -126,8 +128,12 @@ def _type_of(catalogue: Catalogue, sha256: str) -> str | None:
     return catalogue.members[sha256].type
 
 
-def _rebuilt(catalogue: Catalogue, touched: Sequence[str]) -> Catalogue:
-    """New prototypes of some types, one each: the mean direction of their images."""
+def _rebuilt(catalogue: Catalogue, touched: Sequence[str], *, anew: bool) -> Catalogue:
+    """Prototypes of some types: the mean directions of their images.
+
+    Each of a type's images counts for that of the type's prototypes which it is nearest to, or,
+    `anew`, for the only one.
+    """
     known = catalogue.knowledge
     if known is None:
         return catalogue
@@ -136,9 +142,14 @@ def _rebuilt(catalogue: Catalogue, touched: Sequence[str]) -> Catalogue:
     owners = [known.owners[k] for k in kept]
     for name in touched:
         own = [i for i, sha in enumerate(catalogue.placed) if _type_of(catalogue, sha) == name]
-        if own:
-            means.append(unit(catalogue.points[own].mean(0)))
-            shares.append(len(own) / len(catalogue.placed) + _LEAST_SHARE)
+        before = [k for k, owner in enumerate(known.owners) if owner == name and not anew]
+        points = catalogue.points[own]
+        nearest = np.zeros(len(own), dtype=np.intp)
+        if len(before) > 1:
+            nearest = (points @ known.mixture.means[before].T).argmax(1)
+        for k in np.unique(nearest):
+            means.append(unit(points[nearest == k].mean(0)))
+            shares.append((nearest == k).sum() / len(catalogue.placed) + _LEAST_SHARE)
             owners.append(name)
     if not owners:
         return catalogue

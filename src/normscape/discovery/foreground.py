@@ -46,8 +46,8 @@ class ObjectPrior:
         """
         values = tokens.float().permute(0, 2, 3, 1).flatten(0, 2)
         values = values / values.norm(dim=1, keepdim=True).clamp(min=1e-6)
-        _, _, vectors = torch.pca_lowrank(values, q=1, niter=4)
-        direction = vectors[:, 0]
+        centred = (values - values.mean(0)).double()
+        direction = torch.linalg.eigh(centred.T @ centred)[1][:, -1].float()
         component = (values @ direction).reshape(len(tokens), *tokens.shape[2:]).numpy()
         if float(np.ptp(component)) < 1e-6:
             return None

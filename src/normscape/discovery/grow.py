@@ -9,17 +9,15 @@ import numpy as np
 
 from normscape.backbones import Backbone
 from normscape.discovery.assign import place
-from normscape.discovery.catalogue import Catalogue, DefectType
+from normscape.discovery.catalogue import Catalogue, DefectType, Member
 from normscape.discovery.count import estimate
 from normscape.discovery.describe import Flagged
-from normscape.discovery.knowledge import Knowledge, Placed, Verdict
+from normscape.discovery.knowledge import Knowledge, Placed
 from normscape.discovery.mixture import Mixture, ward
 from normscape.discovery.outcome import Discovery, member, notes_on
 from normscape.discovery.space import nearest_other, unit
+from normscape.discovery.verdict import Verdict
 from normscape.params import DiscoveryParams
-
-_EMA = 0.8
-"""What prototypes keep of themselves when new images come."""
 
 _ALIKE = 0.25
 """Quantile of the known images' nearest cosines that half of a new type's images reach."""
@@ -43,37 +41,43 @@ def grow(
     assert knowledge is not None  # noqa: S101 - `discover` has seen to it
     placed = place(backbone, fresh, knowledge, params)
     verdicts = knowledge.judge(placed, known.known_points, params.unseen_alpha)
-    members = [member(each, verdict) for each, verdict in zip(fresh, verdicts, strict=True)]
+    # What a person has said of them comes afterwards (`heed`).
+    members = [
+        member(replace(each, label=None), verdict)
+        for each, verdict in zip(fresh, verdicts, strict=True)
+    ]
     points = np.concatenate([known.points, placed.points])
     seen = [each.sha256 for each, shown in zip(fresh, placed.shown, strict=True) if shown]
     grown = replace(
         known.with_members(members), points=points, placed=(*known.placed, *seen),
-        knowledge=_moved(knowledge, placed, verdicts),
+        knowledge=_moved(knowledge, placed, verdicts, len(known.placed)),
     )  # fmt: skip
-    grown, new_types = _new_types(grown, params)
+    grown = _with_new_types(grown, params)
     notes = notes_on(fresh, seen, False)
-    return Discovery(grown, new_types, tuple(each.sha256 for each in fresh), False, None, notes)
+    return Discovery(grown, (), tuple(each.sha256 for each in fresh), False, None, notes)
 
 
-def _moved(knowledge: Knowledge, placed: Placed, verdicts: Sequence[Verdict]) -> Knowledge:
-    """Prototypes move a little to the new images that fit them."""
+def _moved(
+    knowledge: Knowledge, placed: Placed, verdicts: Sequence[Verdict], images: int
+) -> Knowledge:
+    """Prototypes move to the new images that fit them, the less the more images they stand for."""
     fitting = np.array([v.type is not None for v in verdicts])[placed.shown]
     if not fitting.any():
         return knowledge
     points = placed.points[fitting]
     nearest = knowledge.mixture.nearest(points)
-    means = knowledge.mixture.means.copy()
+    means, weights = knowledge.mixture.means.copy(), knowledge.mixture.shares * images
     for k in np.unique(nearest):
-        means[k] = unit(_EMA * means[k] + (1 - _EMA) * unit(points[nearest == k].mean(0)))
+        means[k] = unit(weights[k] * means[k] + points[nearest == k].sum(0))
     return replace(knowledge, mixture=replace(knowledge.mixture, means=means))
 
 
-def _new_types(grown: Catalogue, params: DiscoveryParams) -> tuple[Catalogue, tuple[str, ...]]:
+def _with_new_types(grown: Catalogue, params: DiscoveryParams) -> Catalogue:
     """Images of no known type that are alike become types of their own."""
     knowledge = grown.knowledge
     index = [i for i, sha in enumerate(grown.placed) if grown.members[sha].type is None]
     if knowledge is None or len(index) < params.min_images:
-        return grown, ()
+        return grown
     points = grown.points[index]
     groups = ward(points, estimate(points, params).types)
     usual = np.quantile(knowledge.fits, _ALIKE)
@@ -88,17 +92,23 @@ def _new_types(grown: Catalogue, params: DiscoveryParams) -> tuple[Catalogue, tu
         name = grown.new_ids(len(fresh) + 1)[-1]
         fresh.append(DefectType(name, None, min(member.day for member in members)))
         means.append((mean, len(own) / len(grown.placed)))
-        changed += [
-            replace(member, type=name, confidence=round(float(fit), 4), nearest=name)
-            for member, fit in zip(members, own @ mean, strict=True)
-        ]
+        fits = np.clip(own @ mean, 0.0, 1.0).round(4).tolist()
+        changed += [_typed(member, name, fit) for member, fit in zip(members, fits, strict=True)]
     if not fresh:
-        return grown, ()
+        return grown
     shares = np.concatenate([knowledge.mixture.shares, [share for _, share in means]])
     mixture = Mixture(
         np.concatenate([knowledge.mixture.means, [mean for mean, _ in means]]).astype(np.float32),
         (shares / shares.sum()).astype(np.float32), knowledge.mixture.concentration,
     )  # fmt: skip
-    ids = tuple(each.id for each in fresh)
-    wider = replace(knowledge, mixture=mixture, owners=(*knowledge.owners, *ids))
-    return replace(grown.with_types(fresh).with_members(changed), knowledge=wider), ids
+    owners = (*knowledge.owners, *(each.id for each in fresh))
+    wider = replace(knowledge, mixture=mixture, owners=owners)
+    return replace(grown.with_types(fresh).with_members(changed), knowledge=wider)
+
+
+def _typed(member: Member, name: str, fit: float) -> Member:
+    """An image that has become one of a new type, with those of its regions that had none."""
+    regions = tuple(
+        each if each.type else replace(each, type=name, confidence=fit) for each in member.regions
+    )
+    return replace(member, type=name, confidence=fit, nearest=name, regions=regions)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from normscape.backbones import Backbone
 from normscape.discovery.assign import assign
-from normscape.discovery.catalogue import Catalogue, DefectType
+from normscape.discovery.catalogue import Catalogue, DefectType, is_id
 from normscape.discovery.describe import Flagged
 from normscape.discovery.matching import match
 from normscape.params import DiscoveryParams
@@ -35,30 +36,33 @@ def identify(
         params: Section `discovery`.
 
     Returns:
-        The types that are new, and the id of each group.
+        The types that are new or that a label has named, and the id of each group.
     """
-    living = list(known.living)
     spoken = _spoken(seen, known)
     owners: dict[int, str] = {}
     names: dict[int, str] = {}
     for index, number in labels.items():
-        found = [each for each in living if spoken[index] in (each.id, each.name)]
-        if found:
-            owners[number] = found[0].id
+        meant = known.meant(spoken[index])
+        if meant is not None:
+            owners[number] = meant.id
         else:
             names[number] = spoken[index]
-    free = [each for each in living if each.id not in owners.values()]
+    free = [each for each in known.living if each.id not in owners.values()]
     belief = _belief(backbone, seen, known, [each.id for each in free], params)
+    types = []
     for group, column in match(groups, belief).items():
-        if group not in owners and group not in names:
-            owners[group] = free[column].id
+        if group in owners or (group in names and free[column].name):
+            continue
+        owners[group] = free[column].id
+        if group in names:
+            types.append(replace(free[column], name=names[group]))
     fresh = [int(group) for group in np.unique(groups).tolist() if int(group) not in owners]
     fresh.sort(key=lambda group: -int((groups == group).sum()))
     owners |= dict(zip(fresh, known.new_ids(len(fresh)), strict=True))
     days = {
         group: min(seen[i].day for i in np.flatnonzero(groups == group).tolist()) for group in fresh
     }
-    types = [DefectType(owners[group], names.get(group), days[group]) for group in fresh]
+    types += [DefectType(owners[group], names.get(group), days[group]) for group in fresh]
     return types, owners
 
 
@@ -96,8 +100,9 @@ def _spoken(seen: Sequence[Flagged], known: Catalogue) -> dict[int, str]:
         if member is not None and member.by == "person" and member.type is not None:
             spoken[index] = member.type
         elif each.label is not None:
-            named = [one.id for one in known.living if one.name == each.label]
-            spoken[index] = named[0] if named else each.label
+            meant = known.meant(each.label)
+            if meant is not None or not is_id(each.label):
+                spoken[index] = meant.id if meant is not None else each.label
     return spoken
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,7 @@ from normscape.discovery.foreground import ObjectPrior
 from normscape.discovery.mixture import Mixture
 from normscape.discovery.regions import Level
 from normscape.discovery.space import Array, Space, unit
+from normscape.discovery.verdict import NOTHING, RegionVerdict, Verdict
 from normscape.discovery.vote import vote
 
 
@@ -25,12 +27,14 @@ class Placed:
         points: `(M, D)` unit vectors of those that have.
         views: `(R, V, D)` unit vectors of the views of all their regions.
         areas: Of the regions of each of the M images.
+        peaks: `(R, 2)` of all their regions, as in `Described`.
     """
 
     shown: NDArray[np.bool_]
     points: Array
     views: Array
     areas: tuple[NDArray[np.float32], ...]
+    peaks: NDArray[np.float32]
 
     @classmethod
     def of(cls, space: Space, described: Sequence[Described], most: int | None = None) -> Placed:
@@ -43,30 +47,13 @@ class Placed:
         """
         shown = np.array([len(each.areas) > 0 for each in described], dtype=bool)
         seen = [each for each in described if len(each.areas)]
-        dimensions = len(space.projection)
         if not seen:
-            return cls(shown, np.empty((0, dimensions), np.float32), np.empty((0, 1, dimensions),
-                       np.float32), ())  # fmt: skip
+            one = np.empty((0, len(space.projection)), np.float32)
+            return cls(shown, one, one[:, None], (), np.empty((0, 2), np.float32))
         views = space.views(seen)[:, :most]
         areas = tuple(each.areas for each in seen)
-        return cls(shown, unit(vote(areas, unit(views.mean(1)))), views, areas)
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What is said of an image.
-
-    Attributes:
-        type: Id of the kind of defect; None: it shows none that is known.
-        confidence: Belief in the type, averaged over the views of the regions; 0 without a type.
-        p_value: Of fitting a known kind as badly as that, or worse, if it were one.
-        nearest: Id of the type that it resembles most; None where the map shows nothing.
-    """
-
-    type: str | None
-    confidence: float
-    p_value: float
-    nearest: str | None
+        peaks = np.concatenate([each.peaks for each in seen])
+        return cls(shown, unit(vote(areas, unit(views.mean(1)))), views, areas, peaks)
 
 
 @dataclass(frozen=True)
@@ -95,12 +82,6 @@ class Knowledge:
         """Types that have prototypes, in the order of those."""
         return list(dict.fromkeys(self.owners))
 
-    def beliefs(self, placed: Placed) -> NDArray[np.float64]:
-        """`(M, T)`: the belief in each type, averaged over the views and regions of each image."""
-        regions, views, dimensions = placed.views.shape
-        flat = self.mixture.posterior(placed.views.reshape(-1, dimensions))
-        return vote(placed.areas, by_type(flat, self.owners).reshape(regions, views, -1).mean(1))
-
     def p_values(self, points: Array, known: Array) -> NDArray[np.float64]:
         """Conformal p-values of being of a known kind, never below 1/(n+1).
 
@@ -108,8 +89,11 @@ class Knowledge:
             points: `(M, D)` of the images.
             known: `(P, D)` of images whose kind is known.
         """
-        nearest = (points @ known.T).max(1)
-        lower = np.searchsorted(self.fits, nearest, side="right")
+        return self.chances((points @ known.T).max(1, initial=-1.0))
+
+    def chances(self, cosines: NDArray[np.floating]) -> NDArray[np.float64]:
+        """The p-values of cosines to the nearest image of a known kind."""
+        lower = np.searchsorted(self.fits, cosines, side="right")
         return np.asarray((1 + lower) / (1 + len(self.fits)), dtype=np.float64)
 
     def judge(self, placed: Placed, known: Array, alpha: float) -> list[Verdict]:
@@ -118,20 +102,66 @@ class Knowledge:
         Args:
             placed: The images in this space.
             known: `(P, D)` of images whose kind is known.
-            alpha: p-value below which an image belongs to no known type.
+            alpha: p-value below which an image, or a region, belongs to no known type.
         """
-        verdicts: Iterator[Verdict] = iter(())
-        if len(placed.points):
-            nearest = [self.owners[k] for k in self.mixture.nearest(placed.points)]
-            beliefs, chances = self.beliefs(placed), self.p_values(placed.points, known)
-            columns = {name: column for column, name in enumerate(self.types)}
-            verdicts = iter(
-                Verdict(name, round(float(row[columns[name]]), 4), round(float(p), 5), name)
-                if p >= alpha
-                else Verdict(None, 0.0, round(float(p), 5), name)
-                for name, row, p in zip(nearest, beliefs, chances, strict=True)
+        if not len(placed.points):
+            return [NOTHING for _ in placed.shown]
+        chances = self.p_values(placed.points, known)
+        parts = self.p_values(unit(placed.views.mean(1)), known)
+        names = [self.owners[k] for k in self.mixture.nearest(placed.points)]
+        return self.verdicts(placed, names, chances, fits=chances >= alpha, parts=parts >= alpha)
+
+    def verdicts(
+        self,
+        placed: Placed,
+        names: Sequence[str],
+        chances: NDArray[np.float64],
+        *,
+        fits: NDArray[np.bool_],
+        parts: NDArray[np.bool_],
+    ) -> list[Verdict]:
+        """Put into words what was found of each of the N images, at least one with a region.
+
+        Args:
+            placed: The images in this space.
+            names: The type of each of the M images that show a region.
+            chances: `(M,)` their p-values.
+            fits: `(M,)`: whether they are of a known kind.
+            parts: `(R,)`: the same of their regions.
+        """
+        regions, views, dimensions = placed.views.shape
+        posterior = self.mixture.posterior(placed.views.reshape(-1, dimensions))
+        beliefs = by_type(posterior, self.owners).reshape(regions, views, -1).mean(1)
+        found = iter(self._regions(placed, beliefs, parts))
+        columns = {name: column for column, name in enumerate(self.types)}
+        whole = vote(placed.areas, beliefs)
+        verdicts = (
+            Verdict(
+                name if fit else None, round(float(row[columns[name]]), 4) if fit else 0.0,
+                round(float(p), 5), name, tuple(islice(found, len(areas))),
             )
-        return [next(verdicts) if seen else Verdict(None, 0.0, 1.0, None) for seen in placed.shown]
+            for name, row, p, fit, areas in zip(
+                names, whole, chances, fits, placed.areas, strict=True
+            )
+        )  # fmt: skip
+        return [next(verdicts) if shown else NOTHING for shown in placed.shown]
+
+    def _regions(
+        self, placed: Placed, beliefs: NDArray[np.float64], fits: NDArray[np.bool_]
+    ) -> list[RegionVerdict]:
+        nearest = self.mixture.nearest(unit(placed.views.mean(1)))
+        columns = {name: column for column, name in enumerate(self.types)}
+        areas = np.concatenate(placed.areas)
+        return [
+            RegionVerdict(
+                round(float(x), 4), round(float(y), 4), round(float(area), 5),
+                self.owners[k] if fit else None,
+                round(float(row[columns[self.owners[k]]]), 4) if fit else 0.0,
+            )
+            for (y, x), area, k, row, fit in zip(
+                placed.peaks, areas, nearest, beliefs, fits, strict=True
+            )
+        ]  # fmt: skip
 
 
 def by_type(values: NDArray[np.float64], owners: Sequence[str]) -> NDArray[np.float64]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -12,11 +12,13 @@ from normscape.discovery.catalogue import Catalogue
 from normscape.discovery.describe import Flagged, describe, fit_prior
 from normscape.discovery.group import group
 from normscape.discovery.grow import grow
+from normscape.discovery.heed import dismiss, heed
 from normscape.discovery.identify import identify, labels_of
-from normscape.discovery.knowledge import Knowledge, Placed, Verdict
-from normscape.discovery.outcome import NOTHING, Discovery, member, notes_on
+from normscape.discovery.knowledge import Knowledge, Placed
+from normscape.discovery.outcome import Discovery, member, notes_on
 from normscape.discovery.regions import Level
 from normscape.discovery.space import nearest_other
+from normscape.discovery.verdict import NOTHING, Verdict
 from normscape.params import DiscoveryParams
 
 
@@ -27,6 +29,7 @@ def discover(
     params: DiscoveryParams,
     *,
     afresh: bool = False,
+    reviewed: Mapping[str, str | None] | None = None,
 ) -> Discovery:
     """Sort the flagged images of one category into kinds of defects.
 
@@ -34,6 +37,7 @@ def discover(
     another backbone, or when asked to, space and prototypes are learned from all images given, and
     each group takes the id of the type that it overlaps most. Otherwise the new images are placed
     in the known space, and those that fit no prototype become new types where there are enough.
+    Before that, images that a person has called good or another product's leave the catalogue.
 
     Args:
         backbone: The frozen network.
@@ -41,14 +45,30 @@ def discover(
         known: What is known so far, maybe nothing.
         params: Section `discovery`.
         afresh: Learn anew in any case.
+        reviewed: Of `dismiss`.
 
     Raises:
         DataError: An image cannot be read.
     """
+    known_types = {each.id for each in known.types}
+    found = _sorted(backbone, flagged, dismiss(known, reviewed or {}), params, afresh=afresh)
+    catalogue = heed(found.catalogue, flagged)
+    new_types = tuple(each.id for each in catalogue.types if each.id not in known_types)
+    return replace(found, catalogue=catalogue, new_types=new_types)
+
+
+def _sorted(
+    backbone: Backbone,
+    flagged: Sequence[Flagged],
+    known: Catalogue,
+    params: DiscoveryParams,
+    *,
+    afresh: bool,
+) -> Discovery:
     fresh = [each for each in flagged if each.sha256 not in known.members]
     grown = len(flagged) >= params.refit_growth * max(known.fitted, 1)
     other = known.backbone != backbone.identity.as_dict()
-    if afresh or known.knowledge is None or other or (grown and fresh):
+    if flagged and (afresh or known.knowledge is None or other or (grown and fresh)):
         return _learn(backbone, flagged, known, params)
     if not fresh:
         return Discovery(known, (), (), False, None, ())
@@ -72,10 +92,8 @@ def _learn(
             f"{len(seen)} flagged images show a region; expected at least "
             f"{params.min_images} to tell kinds of defects apart (discovery.min_images)"
         )
-        return Discovery(
-            replace(known, backbone=known.backbone or identity).with_members(unsorted),
-            (), new_images, False, None, (*notes, enough),
-        )  # fmt: skip
+        kept = replace(known, backbone=known.backbone or identity).with_members(unsorted)
+        return Discovery(kept if unsorted else known, (), new_images, False, None, (*notes, enough))
     labels = labels_of(seen, known)
     levels = [shape[0] for shape in backbone.shapes]
     grouped = group(described, levels, params, labels=labels)
@@ -98,20 +116,13 @@ def _learn(
         backbone=identity, knowledge=knowledge, points=placed.points,
         placed=tuple(each.sha256 for each in seen), fitted=len(flagged),
     )  # fmt: skip
-    old = {each.id for each in known.types}
-    new_types = tuple(each.id for each in types if each.id not in old)
-    return Discovery(catalogue, new_types, new_images, True, grouped.count, notes)
+    return Discovery(catalogue, (), new_images, True, grouped.count, notes)
 
 
 def _sorted_verdicts(knowledge: Knowledge, placed: Placed, own: Sequence[str]) -> list[Verdict]:
     """Of the images that the prototypes were learned from: each is of its group's type."""
-    beliefs, chances = (
-        knowledge.beliefs(placed),
-        (1 + np.searchsorted(knowledge.fits, nearest_other(placed.points), side="right"))
-        / (1 + len(knowledge.fits)),
+    chances = knowledge.chances(nearest_other(placed.points))
+    everything = np.ones(len(placed.views), dtype=bool)
+    return knowledge.verdicts(
+        placed, own, chances, fits=np.ones(len(own), dtype=bool), parts=everything
     )
-    column = {name: index for index, name in enumerate(knowledge.types)}
-    return [
-        Verdict(name, round(float(row[column[name]]), 4), round(float(p), 5), name)
-        for name, row, p in zip(own, beliefs, chances, strict=True)
-    ]

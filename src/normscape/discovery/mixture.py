@@ -18,7 +18,7 @@ from sklearn.cluster import AgglomerativeClustering
 from normscape.discovery.space import Array, unit
 
 _ROUNDS = 30
-_WORD = 20.0
+_WORD = 3.0
 _LEAST_SHARE = 1e-3
 _RESULTANT = (0.01, 0.99)
 
@@ -83,8 +83,8 @@ def refine(
 ) -> Mixture:
     """Expectation and maximisation from responsibilities `(n, K)`.
 
-    What a person has said weighs as much as `_WORD` images: a few labels have to hold their own
-    against hundreds of images.
+    What a person has said weighs as much as `_WORD` images. Much more would tear the prototypes to
+    the few labelled images and away from the others of their kind.
     """
     held = np.array(list(fixed or {}), dtype=int)
     right = _WORD * np.eye(weights.shape[1])[[*(fixed or {}).values()]]

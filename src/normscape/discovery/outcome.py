@@ -8,10 +8,7 @@ from dataclasses import dataclass
 from normscape.discovery.catalogue import Catalogue, Member
 from normscape.discovery.count import Count
 from normscape.discovery.describe import Flagged
-from normscape.discovery.knowledge import Verdict
-
-NOTHING = Verdict(None, 0.0, 1.0, None)
-"""Of an image whose map shows nothing, and of all images while nothing is known."""
+from normscape.discovery.verdict import Verdict
 
 
 @dataclass(frozen=True)
@@ -44,7 +41,7 @@ def member(each: Flagged, verdict: Verdict, known: Catalogue | None = None) -> M
     return Member(
         each.sha256, verdict.type, 1.0 if said else verdict.confidence, verdict.p_value,
         each.day if before is None else before.day, each.source,
-        "person" if said else "model", verdict.nearest,
+        "person" if said else "model", verdict.nearest, verdict.regions,
     )  # fmt: skip
 
 

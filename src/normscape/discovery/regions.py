@@ -80,9 +80,9 @@ def square(values: NDArray[np.floating]) -> Map:
     """
     if values.ndim != 2 or not values.size:
         raise DataError(f"an anomaly map has the shape {values.shape}; expected (height, width)")
-    if not np.isfinite(values).all():
-        raise DataError("an anomaly map holds values that are not finite; score the image again")
     plain = values.astype(np.float32)
+    if not np.isfinite(plain).all():
+        raise DataError("an anomaly map holds values that are not finite; score the image again")
     if plain.shape == (SIDE, SIDE):
         return plain
     return np.asarray(Image.fromarray(plain).resize((SIDE, SIDE), Image.Resampling.BILINEAR))

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from normscape.discovery.alarm import raise_new
+from normscape.discovery.alarm import raise_new, settle
 from normscape.discovery.catalogue import Catalogue
 from normscape.discovery.describe import Flagged
 from normscape.discovery.knowledge import Verdict
 from normscape.discovery.store import CatalogueStore
+from normscape.errors import DataError
 from normscape.files import exclusive_lock
 from normscape.params import Params
 
@@ -74,7 +75,8 @@ def discover_all(
 ) -> DiscoveryRun:
     """Sort what was flagged into kinds of defects, store the catalogues and the alerts.
 
-    A category without a new image keeps its catalogue as it is.
+    A category without a new image or verdict keeps its catalogue as it is, and so does one with an
+    image that cannot be read: a note says so.
 
     Args:
         params: The project.
@@ -94,21 +96,26 @@ def discover_all(
     notes: list[str] = []
     lock = params.state / "locks" / "discovery.lock"
     with exclusive_lock(lock, "a discovery of defects", _WAIT_SECONDS):
-        backbone, version, flagged, lost = _gather(params, origin)
+        backbone, version, flagged, reviewed, lost = _gather(params, origin)
         notes += lost
         if not flagged:
             notes.append(_nothing(origin))
-        for category in sorted({each.category for each in flagged}):
+        for category in _categories(store, flagged, reviewed, origin):
             own = [each for each in flagged if each.category == category]
             known = store.load(category)
-            found = discover(backbone, own, known, params.discovery, afresh=afresh)
+            try:
+                found = discover(
+                    backbone, own, known, params.discovery, afresh=afresh, reviewed=reviewed
+                )
+            except DataError as error:
+                notes.append(f"{category}: nothing was sorted, the others are: {error}")
+                continue
             if found.catalogue is not known:
                 action = "learn" if found.refitted else "add"
                 saved = store.save(found.catalogue, action=action, reason=reason)
                 found = replace(found, catalogue=saved)
-            raised = raise_new(
-                params, found.catalogue, found.new_types, version, first=not known.types
-            )
+            settle(params, found.catalogue)
+            raised = raise_new(params, found.catalogue, version)
             done.append(Sorted(found, tuple(raised)))
     return DiscoveryRun(tuple(flagged), tuple(done), tuple(notes))
 
@@ -123,7 +130,7 @@ def assign_all(params: Params, origin: Origin) -> list[tuple[Flagged, Verdict, C
     from normscape.discovery.assign import assign
 
     store = CatalogueStore.of(params)
-    backbone, _, flagged, _ = _gather(params, origin)
+    backbone, _, flagged, _, _ = _gather(params, origin)
     found = []
     for category in sorted({each.category for each in flagged}):
         own = [each for each in flagged if each.category == category]
@@ -135,7 +142,7 @@ def assign_all(params: Params, origin: Origin) -> list[tuple[Flagged, Verdict, C
 
 def _gather(
     params: Params, origin: Origin
-) -> tuple[Backbone, str, Sequence[Flagged], Sequence[str]]:
+) -> tuple[Backbone, str, Sequence[Flagged], Mapping[str, str | None], Sequence[str]]:
     from normscape.backbones import load_backbone, load_identity
     from normscape.discovery.sources import from_folders, from_inbox
 
@@ -147,6 +154,7 @@ def _gather(
             load_backbone(params.backbone, root=params.root, cache=cache),
             EXTERNAL,
             flagged,
+            {},
             lost,
         )
     from normscape.registry.bundle import Bundle
@@ -158,13 +166,29 @@ def _gather(
     version = registry.resolve(PRODUCTION)
     bundle = Bundle.load(registry.get(version))
     scorer = Scorer.open(bundle, root=params.root, cache=params.state / "cache")
-    flagged, lost = from_inbox(params, origin.category, scorer)
+    flagged, reviewed, lost = from_inbox(params, origin.category, scorer)
     identity = bundle.identity
     backbone = load_identity(
         identity, runtime=identity.runtime, precision=identity.precision, root=params.root,
         cache=params.state / "cache",
     )  # fmt: skip
-    return backbone, version, flagged, lost
+    return backbone, version, flagged, reviewed, lost
+
+
+def _categories(
+    store: CatalogueStore,
+    flagged: Sequence[Flagged],
+    reviewed: Mapping[str, str | None],
+    origin: Origin,
+) -> list[str]:
+    """The categories with flagged images or, in their catalogues, with reviewed ones."""
+    known = [
+        category
+        for category in (store.categories() if reviewed else ())
+        if origin.category in (None, category)
+        and store.load(category).members.keys() & reviewed.keys()
+    ]
+    return sorted({*known, *(each.category for each in flagged)})
 
 
 def _nothing(origin: Origin) -> str:

@@ -80,8 +80,8 @@ class CatalogueStore:
 
     def categories(self) -> list[str]:
         """The categories that have a catalogue, sorted."""
-        folders = {name.split("/")[0] for name in self._place.names() if "/" in name}
-        return sorted(unquote(folder) for folder in folders)
+        found = (name.partition("/") for name in self._place.names())
+        return sorted({unquote(folder) for folder, _, name in found if _VERSION.fullmatch(name)})
 
     def versions(self, category: str) -> list[int]:
         """The versions of a category's catalogue, oldest first."""
@@ -148,18 +148,13 @@ class CatalogueStore:
         check_reason(reason)
         category, number = catalogue.category, catalogue.version + 1
         versions = self.versions(category)
+        if (versions[-1] if versions else 0) != catalogue.version:
+            raise _stale(catalogue)
         entry = new_entry(action, f"v{number:04d}", reason)
         document, arrays = encode(Stored(catalogue, entry))
         self._place.create(_arrays(category, arrays_of(document, category)), arrays)
-        newest = versions[-1] if versions else 0
-        if newest != catalogue.version or not self._place.create(
-            _document(category, number), document
-        ):
-            raise StaleCatalogueError(
-                f"the catalogue of {category} was changed by somebody else: read "
-                f"v{catalogue.version:04d}, found a newer one; nothing was stored, look at "
-                f"`normscape defects list {category}` and do it again"
-            )
+        if not self._place.create(_document(category, number), document):
+            raise _stale(catalogue)
         self._tidy(category, [*versions, number])
         return decode(document, arrays, number, category).catalogue
 
@@ -190,6 +185,14 @@ class CatalogueStore:
         oldest = named.pop(versions[-_KEPT - 1], None)
         if oldest is not None and oldest not in named.values():
             self._place.remove([_arrays(category, oldest)])
+
+
+def _stale(catalogue: Catalogue) -> StaleCatalogueError:
+    return StaleCatalogueError(
+        f"the catalogue of {catalogue.category} was changed by somebody else: read "
+        f"v{catalogue.version:04d}, found a newer one; nothing was stored, look at "
+        f"`normscape defects list {catalogue.category}` and do it again"
+    )
 
 
 def _folder(category: str) -> str:

@@ -240,7 +240,8 @@ def test_what_a_person_says_outlives_discoveries(learned):
     [
         (lambda c: name_type(c, "T9", "x"), "has no type 'T9'; it has T1, T2, T3"),
         (lambda c: name_type(c, "T1", " "), "is no name of a type"),
-        (lambda c: name_type(c, "T1", "T2"), "is named 'T2' already"),
+        (lambda c: name_type(c, "T1", "T2"), "not the form of an id"),
+        (lambda c: name_type(name_type(c, "T1", "pit"), "T2", "pit"), "is named 'pit' already"),
         (lambda c: merge_types(c, "T1", "T1"), "cannot be merged into itself"),
         (lambda c: split_type(c, "T1", 9), "expected at least 18"),
         (lambda c: split_type(c, "T1", 1), "at least 2"),
