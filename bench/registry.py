@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any
 
 from bench import production, registry_races, tiles
-from bench.record import RESULTS, Claim, write_result
+from bench.record import RESULTS, Claim, commit, hardware, write_result
 
 Measure = Callable[[], tuple[dict[str, Any], list[Claim]]]
 
@@ -36,6 +36,8 @@ def main() -> None:
     raw, claims = earlier()
     for part in PARTS if arguments.part is None else (arguments.part,):
         raw[part], found = measures[part]()
+        made_with = {"commit": commit(), "hardware": hardware()}
+        raw["measured"] = raw.get("measured", {}) | {part: made_with}
         made = {claim.id for claim in found}
         claims = [claim for claim in claims if claim.id not in made] + found
         print(write_result("registry", raw, claims), flush=True)

@@ -52,7 +52,7 @@ def _section(name: str, content: dict[str, Any]) -> str:
     if name in RENDERERS:
         lines += ["", *RENDERERS[name](content["raw"])]
     for title, figures in content["raw"].items():
-        if isinstance(figures, dict) and "categories" in figures:
+        if isinstance(figures, dict) and isinstance(figures.get("categories"), dict):
             lines += ["", *_metrics_table(title, figures)]
     return "\n".join([*lines, ""])
 

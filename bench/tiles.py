@@ -37,7 +37,7 @@ SIZES = (8, 12, 16, 20, 24, 32, 48)
 CLAIMED = 20  # pixels
 MEMORY_MIB = 200.0  # beside the decoded image
 
-_TRAINED = ("manifest", "features", "prototypes", "detector", "calibrate", "evaluate")
+_TRAINED = ("manifest", "features", "prototypes", "novelty", "detector", "calibrate", "evaluate")
 _SMALL_SIDE = 600
 
 

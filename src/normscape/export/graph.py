@@ -186,7 +186,7 @@ class DetectorGraph(nn.Module):
         predicted, distance = categories[:, 0], distances[:, 0]
         used = torch.where(declared >= 0, declared, predicted)
         threshold = self.tables.thresholds[used]
-        strangeness = distance
+        strangeness = distance * 1.0  # OpenVINO cannot return one tensor under two names
         if self.novelty is not None:
             pooling = self.novelty.pooling
             strangeness = self.novelty.judge(pooling([_as_float16(level) for level in maps]))

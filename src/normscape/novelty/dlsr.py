@@ -80,12 +80,12 @@ class DLSR(nn.Module):
         start, steps = self.config.noise_step, self.config.sampler_steps
         times = [round(start * (steps - step) / steps) for step in range(steps + 1)]
         state = self.diffuse(clean, self.noise, self._time(clean, start))
-        for now, then in pairwise(times):
-            estimate: Tensor = self.denoiser(state, self._time(clean, now))
-            if then == 0:
+        for here, there in pairwise(times):
+            estimate: Tensor = self.denoiser(state, self._time(clean, here))
+            if there == 0:
                 return estimate
-            noise = (state - self.kept[now].sqrt() * estimate) / (1.0 - self.kept[now]).sqrt()
-            state = self.kept[then].sqrt() * estimate + (1.0 - self.kept[then]).sqrt() * noise
+            noise = (state - self.kept[here].sqrt() * estimate) / (1.0 - self.kept[here]).sqrt()
+            state = self.kept[there].sqrt() * estimate + (1.0 - self.kept[there]).sqrt() * noise
         return state
 
     @staticmethod

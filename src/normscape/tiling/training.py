@@ -26,8 +26,10 @@ from normscape.tiling.grid import Grid, cut
 if TYPE_CHECKING:
     import pandas as pd
 
-LEARNING = ("prototypes", "novelty", "detector")
-"""The stages that learn from training images."""
+LEARNING: dict[str, tuple[str, ...]] = {
+    "prototypes": (), "novelty": (), "detector": ("prototypes",),
+}  # fmt: skip
+"""The stages that learn from training images, and those of them that each one builds on."""
 
 
 def is_cut(rows: pd.DataFrame, tiling: TilingParams) -> pd.Series[bool]:
@@ -107,8 +109,9 @@ def run_on_tiles(name: str, run: Callable[[Params], None], params: Params) -> No
     shutil.rmtree(folder, ignore_errors=True)  # what a killed run has left
     try:
         write_manifest(folder / "manifest.parquet", tile_manifest(manifest, params.tiling))
-        for earlier in LEARNING[: LEARNING.index(name)]:
-            shutil.copytree(params.artifacts / earlier, folder / earlier)
+        for earlier in LEARNING[name]:
+            if (params.artifacts / earlier).is_dir():  # the stage says what it lacks
+                shutil.copytree(params.artifacts / earlier, folder / earlier)
         paths = params.paths.model_copy(update={"artifacts": place})
         run(params.model_copy(update={"paths": paths}))
         with atomic_folder(params.artifacts / name) as out:

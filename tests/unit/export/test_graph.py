@@ -1,12 +1,14 @@
 import numpy as np
+import openvino
 import pytest
 import torch
 
 from normscape.errors import NormscapeError
 from normscape.export.graph import OUTPUTS, DetectorGraph, TokenGraph
+from normscape.export.trace import trace
 from normscape.features.transform import TokenTransform
 
-from .support import calibration, level_maps, model, transform
+from .support import SHAPES, calibration, level_maps, model, transform
 
 
 def judged(graph: DetectorGraph, maps, declared=None) -> dict[str, torch.Tensor]:
@@ -51,6 +53,19 @@ def test_the_graph_says_what_the_model_says(count: int, sizes, power: float, nov
         found["category_distance"], expected.category_distance, rtol=1e-4, atol=1e-5
     )
     torch.testing.assert_close(found["strangeness"], expected.strangeness, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("novelty", [True, False])
+def test_openvino_follows_the_graph_of_any_bundle(novelty: bool) -> None:
+    graph, maps = graph_of(model(novelty=novelty)), level_maps(3)
+    converted = openvino.convert_model(trace(graph, SHAPES, listed=True))
+    found = openvino.compile_model(converted, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})(
+        [*maps, np.full(3, -1)]
+    )
+    expected = judged(graph, maps)
+    assert len(found) == len(OUTPUTS)
+    for name, value in zip(OUTPUTS, found.to_tuple(), strict=True):
+        np.testing.assert_allclose(value, expected[name], rtol=1e-3, atol=1e-3, err_msg=name)
 
 
 def test_an_image_goes_to_the_better_of_two_close_categories() -> None:

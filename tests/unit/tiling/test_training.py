@@ -130,6 +130,22 @@ def test_a_stage_that_learns_sees_the_tiles_and_its_out_is_the_project_s(
     assert not (params.state / "tiles" / "prototypes").exists()
 
 
+def test_a_stage_has_what_it_builds_on_and_needs_no_other(
+    params: Params, manifest: pd.DataFrame
+) -> None:
+    earlier = params.artifacts / "prototypes"
+    earlier.mkdir(parents=True)
+    (earlier / "kept").touch()
+    seen: list[str] = []
+
+    def stage(inside: Params) -> None:
+        seen.extend(sorted(path.name for path in inside.artifacts.iterdir()))
+        (inside.artifacts / "detector").mkdir()
+
+    run_on_tiles("detector", stage, params)  # DVC may run it before `novelty`
+    assert seen == ["manifest.parquet", "prototypes"]
+
+
 def test_lost_features_are_extracted_again_before_a_stage_learns(
     params: Params, manifest: pd.DataFrame
 ) -> None:
