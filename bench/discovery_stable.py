@@ -57,24 +57,33 @@ def keeps_ids(
 
 
 def notices_unseen(
-    flagged: Sequence[Flagged],
+    kinds: Sequence[str],
     described: Sequence[Described],
-    levels: Sequence[int],
+    backbone: Backbone,
     params: DiscoveryParams,
 ) -> dict[str, float]:
     """Each kind is held out in turn: is it called unseen, and are new images of known kinds not?
 
     Prototypes are learned from two thirds of the other kinds' images; the last third are new
-    images of known kinds. New images are seen as `assign` sees them.
+    images of known kinds. New images are seen as `assign` sees them; but how high maps are and
+    where the object is was learned from all images.
+
+    Args:
+        kinds: The true kind of each image.
+        described: The images.
+        backbone: That described them.
+        params: Section `discovery`.
 
     Returns:
         Means over the kinds: `auroc`, `called` (share of the held-out kind that is called unseen)
         and `false` (share of the new images of known kinds that is).
     """
-    truth = np.array([each.source for each in flagged])
+    truth, levels = np.array(kinds), [shape[0] for shape in backbone.shapes]
+    # The number of prototypes does not matter here: an image is compared with the known images.
+    params = params.model_copy(update={"types": 1})
     generator, found = np.random.default_rng(0), []
-    for kind in sorted(set(truth) - {"good"}):
-        others = generator.permutation(np.flatnonzero((truth != kind) & (truth != "good")))
+    for kind in sorted(set(kinds)):
+        others = generator.permutation(np.flatnonzero(truth != kind))
         new = others[: round(len(others) * _TESTED)]
         grouped = group([described[i] for i in others[len(new) :]], levels, params)
         tested = [*new, *np.flatnonzero(truth == kind)]

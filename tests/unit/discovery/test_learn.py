@@ -15,7 +15,7 @@ from normscape.params import DiscoveryParams
 
 from .support import KINDS, SmallBackbone, flagged_image, kinds_of, many
 
-PARAMS = DiscoveryParams(views=6, dimensions=12)
+PARAMS = DiscoveryParams(views=6, dimensions=12, max_types=4)
 BACKBONE = SmallBackbone()
 NOTHING = Catalogue("plate", {})
 
