@@ -24,7 +24,7 @@ from normscape.discovery.facts import facts_of, unsorted
 from normscape.discovery.run import DiscoveryRun
 from normscape.discovery.store import CatalogueStore
 from normscape.errors import DataError
-from normscape.files import atomic_path
+from normscape.files import atomic_path, sha256_file
 from normscape.params import Params
 from normscape.scoring.inbox import Inbox
 
@@ -187,9 +187,19 @@ def _pictures(
             break
         source = _thumbnail(params, catalogue, member, seen.get(member.sha256), find_image)
         if source is not None:
-            said = "said" if member.by == "person" else f"{member.confidence:.0%}"
-            found.append(Picture(source, member.source, f"{member.day}, {said}"))
+            found.append(Picture(source, member.source, _caption(member)))
     return found
+
+
+def _caption(member: Member) -> str:
+    parts = [member.day]
+    if member.by == "person":
+        parts.append("said by a person")
+    elif member.type is not None:
+        parts.append(f"{member.confidence:.0%}")
+    elif member.nearest is not None:
+        parts.append(f"most like {member.nearest}")
+    return ", ".join([*parts, *(f"also {name}" for name in member.also)])
 
 
 def _thumbnail(
@@ -233,6 +243,8 @@ def _finder(params: Params) -> FindImage:
     def find(member: Member) -> Path | None:
         kept = next((inbox / member.sha256).glob("image.*"), None)
         original = params.root / member.source
-        return kept or (original if original.is_file() else None)
+        if kept is None and original.is_file() and sha256_file(original) == member.sha256:
+            return original
+        return kept
 
     return find

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from normscape.cli.defect_types import Category, Why, catalogues, label, merge, name, split
 from normscape.cli.options import (
     DEFAULT_PARAMS,
     AsJson,
@@ -23,16 +24,13 @@ from normscape.errors import UsageError
 if TYPE_CHECKING:
     from normscape.discovery.catalogue import Catalogue, Member
     from normscape.discovery.run import Origin, Sorted
-    from normscape.discovery.store import CatalogueStore
+    from normscape.discovery.verdict import Verdict
 
 defects_app = typer.Typer(
     no_args_is_help=True,
     help="Kinds of defects: discover, list, show, name, merge, split, label; sort new images.",
 )
 
-Category = Annotated[str, typer.Argument(help="The product.")]
-Type = Annotated[str, typer.Argument(help="Id or name of the type.")]
-Why = Annotated[str, typer.Option("--why", help="The reason, for those who read it later.")]
 Only = Annotated[
     str | None,
     typer.Option("--category", help="Only this product; with --images, that of loose images."),
@@ -103,12 +101,12 @@ def assign(
             ]
         )  # fmt: skip
         return
-    header = ("image", "category", "type", "confidence", "p", "nearest", "source")
+    header = ("image", "category", "type", "confidence", "p", "nearest", "regions", "source")
     rows = [
         (
             each.sha256[:12], each.category, _title(known, verdict.type) or "unseen",
             f"{verdict.confidence:.2f}", f"{verdict.p_value:.3g}",
-            _title(known, verdict.nearest) or "", each.source,
+            _title(known, verdict.nearest) or "", _regions(verdict), each.source,
         )
         for each, verdict, known in found
     ]  # fmt: skip
@@ -126,11 +124,10 @@ def list_types(
     """List the kinds of defects: images, share, first and last day, nearest named kind."""
     from normscape.discovery.facts import facts_of, unsorted
 
-    store = _store(params)
-    names = [category] if category else store.categories()
+    store = catalogues(params)
     rows = []
-    for name in names:
-        found = store.require(name)
+    for each_category in [category] if category else store.categories():
+        found = store.require(each_category)
         rows += [facts_of(found, each) for each in (found.types if everything else found.living)]
         if found.counts[None]:
             rows.append(unsorted(found))
@@ -162,7 +159,7 @@ def show(
     """Show the images of one kind of defect, or who has changed the catalogue when and why."""
     from normscape.discovery.facts import facts_of
 
-    store = _store(params)
+    store = catalogues(params)
     found = store.require(category)
     if wanted is None:
         entries = store.history(category)
@@ -179,105 +176,11 @@ def show(
         return
     facts = facts_of(found, each) | {"nearest": _nearest(facts_of(found, each))}
     print_table(("", ""), [(k, str(v)) for k, v in facts.items() if v is not None])
-    header = ("image", "day", "confidence", "p", "by", "source")
+    header = ("image", "day", "confidence", "p", "by", "also", "source")
     cells = [_cells(member) for member in members[:_SHOWN]]
     print_table(header, cells)
     if len(members) > _SHOWN:
         typer.echo(f"and {len(members) - _SHOWN} more; --json lists them all")
-
-
-@defects_app.command()
-def name(
-    category: Category,
-    wanted: Type,
-    called: Annotated[str, typer.Argument(metavar="NAME", help="What people call it.")],
-    why: Why,
-    params: ParamsFile = DEFAULT_PARAMS,
-) -> None:
-    """Give a kind of defect a name; its alert ends."""
-    from normscape.discovery.alarm import settle
-    from normscape.discovery.edit import name_type
-
-    changed = _change(
-        params, category, f"name {wanted}", why, lambda c: name_type(c, wanted, called)
-    )
-    each = changed.find(" ".join(called.split()))
-    settle(read_params(params), changed)
-    typer.echo(f"{category} {each.id} is named {each.name}")
-
-
-@defects_app.command()
-def merge(
-    category: Category,
-    wanted: Type,
-    into: Annotated[str, typer.Argument(help="The type that takes its images.")],
-    why: Why,
-    params: ParamsFile = DEFAULT_PARAMS,
-) -> None:
-    """Both are one kind of defect: the first goes, the second takes its images."""
-    from normscape.discovery.alarm import settle
-    from normscape.discovery.edit import merge_types
-
-    before = _store(params).require(category).find(wanted)
-    changed = _change(
-        params, category, f"merge {wanted} into {into}", why,
-        lambda c: merge_types(c, wanted, into),
-    )  # fmt: skip
-    settle(read_params(params), changed)
-    kept = next(each.merged_into for each in changed.types if each.id == before.id)
-    typer.echo(f"{category} {before.id} is {kept}, which has {changed.counts[kept]} images now")
-
-
-@defects_app.command()
-def split(
-    category: Category,
-    wanted: Type,
-    why: Why,
-    *,
-    parts: Annotated[int, typer.Option(help="Into so many.")] = 2,
-    params: ParamsFile = DEFAULT_PARAMS,
-) -> None:
-    """It is several kinds of defects: divide its images by what they look like."""
-    from normscape.discovery.edit import split_type
-
-    before = _store(params).require(category).find(wanted)
-    changed = _change(
-        params, category, f"split {wanted}", why, lambda c: split_type(c, wanted, parts)
-    )
-    known = {each.id for each in changed.types if each.part_of == before.id}
-    for each in (before.id, *sorted(known, key=lambda one: int(one[1:]))):
-        typer.echo(f"{category} {each}: {changed.counts[each]} images")
-
-
-@defects_app.command()
-def label(
-    category: Category,
-    wanted: Type,
-    images: Annotated[list[str], typer.Argument(help="First digits of the images' ids.")],
-    why: Why,
-    params: ParamsFile = DEFAULT_PARAMS,
-) -> None:
-    """These images are of this kind: it counts more than what they look like, now and later."""
-    from normscape.discovery.edit import label_images
-
-    changed = _change(
-        params, category, f"label {wanted}", why, lambda c: label_images(c, wanted, images)
-    )
-    each = changed.find(wanted)
-    typer.echo(f"{category} {each.title} has {changed.counts[each.id]} images")
-
-
-def _change(
-    params: Path, category: str, action: str, why: str, change: Callable[[Catalogue], Catalogue]
-) -> Catalogue:
-    store = _store(params)
-    return store.save(change(store.require(category)), action=action, reason=why)
-
-
-def _store(params: Path) -> CatalogueStore:
-    from normscape.discovery.store import CatalogueStore
-
-    return CatalogueStore.of(read_params(params))
 
 
 def _origin(category: str | None, images: Path | None, maps: Path | None) -> Origin:
@@ -326,8 +229,17 @@ def _title(catalogue: Catalogue, wanted: str | None) -> str | None:
     return next((each.title for each in catalogue.types if each.id == wanted), None)
 
 
+def _regions(verdict: Verdict) -> str:
+    found = Counter(region.type or "unseen" for region in verdict.regions)
+    return ", ".join(f"{count} x {name}" for name, count in found.items())
+
+
 def _cells(member: Member) -> tuple[str, ...]:
     return (
         member.sha256[:12], member.day, f"{member.confidence:.2f}", f"{member.p_value:.3g}",
-        member.by, member.source,
+        member.by, ", ".join(member.also), member.source,
     )  # fmt: skip
+
+
+for change in (name, merge, split, label):
+    defects_app.command()(change)

@@ -148,12 +148,12 @@ def _describe(
     for each, regions in zip(chunk, found, strict=True):
         end = start + len(regions) * views
         shape = (len(regions), views, width)
+        peaks = np.array([region.peak for region in regions], dtype=np.float32).reshape(-1, 2)
         described.append(
             Described(
                 each.sha256,
                 np.array([region.area for region in regions], dtype=np.float32),
-                np.array([region.peak for region in regions], dtype=np.float32).reshape(-1, 2)
-                / SIDE,
+                peaks / np.float32(SIDE),
                 own[start:end].reshape(shape),
                 around[start:end].reshape(shape),
             )

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from normscape.discovery.alarm import raise_new, settle
 from normscape.discovery.catalogue import Catalogue
 from normscape.discovery.describe import Flagged
-from normscape.discovery.knowledge import Verdict
 from normscape.discovery.store import CatalogueStore
+from normscape.discovery.verdict import Verdict
 from normscape.errors import DataError
 from normscape.files import exclusive_lock
 from normscape.params import Params

@@ -15,6 +15,7 @@ from normscape.discovery.run import Origin, discover_all
 from normscape.discovery.store import CatalogueStore
 from normscape.errors import NormscapeError
 from normscape.params import Params
+from normscape.review.verdicts import Verdict, judge
 from normscape.scoring.inbox import Inbox
 from normscape.scoring.run import score_place
 from tests.unit.scoring.project import DAY, picture
@@ -91,6 +92,48 @@ def test_from_the_scored_day_to_named_kinds(line: Params) -> None:
     assigned = json.loads(run(line, "assign", "--json"))
     assert len(assigned) == len(flagged)
     assert {each["nearest"] for each in assigned} <= set(kinds)
+
+
+def test_an_alert_is_raised_once_even_after_a_stop_between_catalogue_and_alert(
+    line: Params, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("normscape.discovery.run.raise_new", stopped)
+        discover_all(line, Origin(), reason="test")
+    catalogue = CatalogueStore.of(line).require("bolt")
+    assert AlertStore.of(line).sound() == ()
+
+    raised = discover_all(line, Origin(), reason="test").categories[0].alerts
+    again = discover_all(line, Origin(), reason="test").categories[0].alerts
+
+    assert {one.subject for one in raised} == {f"bolt {each.id}" for each in catalogue.living}
+    assert {one.severity for one in raised} == {"info"}
+    assert again == ()
+    largest = max(catalogue.living, key=lambda each: catalogue.counts[each.id]).id
+    run(line, "split", "bolt", largest, "--why", "a person has seen two")
+    assert discover_all(line, Origin(), reason="test").categories[0].alerts == ()
+
+
+def test_verdicts_of_the_review_reach_the_catalogue(line: Params) -> None:
+    discover_all(line, Origin(), reason="test")
+    store = CatalogueStore.of(line)
+    known = store.require("bolt")
+    types = [each.id for each in known.living]
+    said, good = (known.of_type(types[-1])[i].sha256 for i in (0, 1))
+    judge(line, [Inbox.of(line).find(said)], Verdict("rejected", "bolt", "scratch"))
+    judge(line, [Inbox.of(line).find(good)], Verdict("false_alarm", "bolt"))
+
+    discover_all(line, Origin(), reason="test")
+
+    after = store.require("bolt")
+    assert after.find("scratch").id == types[-1]
+    assert after.members[said].by == "person"
+    assert good not in after.members
+    settled = {alert.subject: alert.open for alert in AlertStore.of(line).sound()}
+    assert settled[f"bolt {types[-1]}"] is False
 
 
 def test_merge_split_and_label(line: Params) -> None:

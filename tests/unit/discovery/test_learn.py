@@ -4,12 +4,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from PIL import Image
 from sklearn.metrics import adjusted_rand_score
 
 from normscape.discovery.assign import assign
 from normscape.discovery.catalogue import Catalogue
 from normscape.discovery.edit import label_images, merge_types, name_type, split_type
 from normscape.discovery.learn import discover
+from normscape.discovery.regions import square
 from normscape.errors import UsageError
 from normscape.params import DiscoveryParams
 
@@ -199,6 +201,91 @@ def test_labels_that_part_what_looks_alike_are_kept_to():
     assert set(types[3:6]) == {found.find("right").id}
 
 
+def test_a_label_of_an_unnamed_type_names_it_and_the_id_stays(learned):
+    flagged, found = learned
+    line = _kind_of_types(learned)["line"].id
+    said = [
+        replace(each, label="scratch") if each.source in ("line/3.png", "line/7.png") else each
+        for each in flagged
+    ]
+
+    later = discover(BACKBONE, said, found.catalogue, PARAMS)
+    afresh = discover(BACKBONE, said, found.catalogue, PARAMS, afresh=True)
+
+    for run in (later, afresh):
+        assert run.new_types == ()
+        assert run.catalogue.find("scratch").id == line
+        assert types_of(run.catalogue, flagged) == types_of(found.catalogue, flagged)
+    assert later.catalogue.members[said[15].sha256].by == "person"
+
+
+def test_a_label_counts_more_than_what_a_new_image_looks_like(learned):
+    flagged, found = learned
+    kinds = _kind_of_types(learned)
+    named = name_type(found.catalogue, kinds["spot"].id, "pit")
+    fresh = [
+        replace(each, label=label)
+        for each, label in zip(
+            many(["line"], 4, start=60), ("pit", "T3", "crack", "T99"), strict=True
+        )
+    ]
+
+    grown = discover(BACKBONE, [*flagged, *fresh], named, PARAMS).catalogue
+
+    pit, third, crack, unknown = (grown.members[each.sha256] for each in fresh)
+    assert (pit.type, third.type) == (kinds["spot"].id, "T3")
+    assert grown.find(crack.type).name == "crack"
+    assert {pit.by, third.by, crack.by} == {"person"}
+    assert unknown.by == "model", "an id that no type has is no label"
+    again = discover(BACKBONE, [*flagged, *fresh], grown, PARAMS)
+    assert again.catalogue is grown
+
+
+def test_what_a_person_called_good_or_another_product_leaves_the_catalogue(learned):
+    flagged, found = learned
+    good, other, right = (each.sha256 for each in flagged[:3])
+
+    after = discover(
+        BACKBONE, flagged[2:], found.catalogue, PARAMS,
+        reviewed={good: None, other: "ring", right: "plate"},
+    ).catalogue  # fmt: skip
+
+    assert not {good, other} & after.members.keys()
+    assert right in after.members
+    assert len(after.points) == len(after.placed) == len(flagged) - 2
+    assert assign(BACKBONE, many(["spot"], 2, start=90), after, PARAMS)[0].nearest
+
+
+def test_regions_of_one_image_may_be_of_several_types(learned):
+    _, found = learned
+    kinds = _kind_of_types(learned)
+
+    (verdict,) = assign(BACKBONE, [_two_defects()], found.catalogue, PARAMS)
+
+    assert [region.type for region in verdict.regions] == [kinds["patch"].id, kinds["line"].id]
+    (patch, line) = verdict.regions
+    assert verdict.nearest == patch.type
+    assert patch.area > line.area
+    assert patch.y < 0.5 < line.y
+    grown = discover(BACKBONE, [_two_defects()], found.catalogue, PARAMS).catalogue
+    member = grown.members[_two_defects().sha256]
+    assert line.type in (member.type, *member.also)
+    merged = merge_types(grown, kinds["line"].id, kinds["patch"].id)
+    assert line.type not in merged.members[member.sha256].also
+
+
+def test_prototypes_of_another_backbone_assign_nothing(learned):
+    with pytest.raises(UsageError, match="were learned with the backbone small"):
+        assign(SmallBackbone("1"), many(["spot"], 1), learned[1].catalogue, PARAMS)
+
+
+def test_too_few_images_once_more_change_nothing():
+    few = many(["spot"], 3)
+    known = discover(BACKBONE, few, NOTHING, PARAMS).catalogue
+
+    assert discover(BACKBONE, few, known, PARAMS).catalogue is known
+
+
 def test_names_merges_and_splits(learned):
     flagged, found = learned
     kinds = _kind_of_types(learned)
@@ -252,6 +339,16 @@ def test_what_a_person_says_outlives_discoveries(learned):
 def test_what_cannot_be_done_is_said(learned, change, message):
     with pytest.raises(UsageError, match=message):
         change(learned[1].catalogue)
+
+
+def _two_defects():
+    """A large patch above, a line below."""
+    upper, lower = flagged_image("patch", 2), flagged_image("line", 2)
+    image = Image.new("RGB", (128, 256))
+    image.paste(upper.read(), (0, 0))
+    image.paste(lower.read(), (0, 128))
+    values = np.concatenate([upper.map, lower.map])
+    return replace(upper, sha256="2" * 64, map=square(values), read=lambda: image)
 
 
 def _kind_of_types(learned):

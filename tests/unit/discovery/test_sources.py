@@ -57,6 +57,8 @@ def test_a_leading_channel_of_one_is_no_channel(tmp_path):
         lambda path: np.save(path, np.array(["a"]), allow_pickle=False),
         lambda path: np.save(path, np.array([object()]), allow_pickle=True),
         lambda path: path.write_bytes(b"no array"),
+        lambda path: path.write_bytes(b""),
+        lambda path: np.savez(path.open("wb"), one=values()),
         lambda path: None,
     ],
 )
@@ -98,6 +100,28 @@ def test_loose_images_need_a_category_and_folders_must_be_there(tmp_path):
         from_folders(tmp_path / "no", tmp_path, "plate")
     found, lost = from_folders(tmp_path, tmp_path, "plate")
     assert ([each.category for each in found], lost) == (["plate"], [])
+
+
+def test_an_image_is_never_its_own_map(tmp_path):
+    for name in ("one", "two"):
+        draw("spot", len(name))[0].convert("L").save(tmp_path / f"{name}.png")
+    own_format(tmp_path / "two.map.png", values())
+
+    found, lost = from_folders(tmp_path, tmp_path, "plate")
+
+    assert [each.source for each in found] == [str(tmp_path / "two.png")]
+    assert len(lost) == 1
+    assert "one.*: no map" in lost[0]
+
+
+def test_a_map_with_gaps_is_named(tmp_path):
+    draw("spot", 1)[0].save(tmp_path / "one.png")
+    np.save(tmp_path / "one.npy", np.full((4, 4), np.nan))
+
+    found, (sentence,) = from_folders(tmp_path, tmp_path, "plate")
+
+    assert not found
+    assert sentence.startswith(f"{tmp_path / 'one.npy'}: an anomaly map holds values")
 
 
 def test_the_same_image_twice_is_one(tmp_path):

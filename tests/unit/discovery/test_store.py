@@ -56,6 +56,7 @@ def test_a_catalogue_comes_back_as_it_was(store, found):
         found, knowledge=None
     )
     assert back.points == pytest.approx(found.points)
+    assert all(member.regions for member in back.members.values())
     assert back.knowledge.owners == found.knowledge.owners
     assert back.knowledge.mixture.means == pytest.approx(found.knowledge.mixture.means)
     assert back.knowledge.fits == pytest.approx(found.knowledge.fits)
@@ -126,6 +127,16 @@ def test_arrays_that_a_kept_version_shares_stay(tmp_path, found):
         current = store.save(named, action="name", reason="again")
 
     assert store.load(CATEGORY, 5).find("T1").name == "n3"
+
+
+def test_arrays_without_a_version_are_no_catalogue(tmp_path, found):
+    store = CatalogueStore(LocalPlace(tmp_path))
+    store.save(found, action="learn", reason="first")
+    next(tmp_path.rglob("*.json")).unlink()
+
+    assert store.categories() == []
+    assert store.load(CATEGORY).version == 0
+    assert store.save(found, action="learn", reason="again").version == 1
 
 
 @pytest.mark.parametrize("suffix", ["json", "safetensors"])
