@@ -151,12 +151,13 @@ def _category(
     rows = []
     for each in catalogue.living:
         members = catalogue.of_type(each.id)
+        asks = each.id in new and each.name is None
         rows.append(
             {
                 **facts_of(catalogue, each),
                 "title": each.title,
                 "new": each.id in new,
-                "sentence": describe_new(catalogue, each.id) if each.id in new else "",
+                "sentence": describe_new(catalogue, each.id) if asks else "",
                 "chart": counts_chart([member.day for member in members], days),
                 "pictures": _pictures(params, catalogue, members, seen, find_image),
             }

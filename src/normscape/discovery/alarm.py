@@ -16,10 +16,10 @@ def describe_new(catalogue: Catalogue, name: str) -> str:
     """One sentence about a new type."""
     images = catalogue.counts[name]
     nearest = catalogue.nearest_named(name)
-    like = f", nearest is {nearest[0].title}" if nearest else ""
+    like = f", of the named kinds most like {nearest[0].title}" if nearest else ""
     return (
         f"{catalogue.category} shows a kind of defect that was not known: {name}, "
-        f"{images} images{like}"
+        f"{images} {'image' if images == 1 else 'images'}{like}"
     )
 
 

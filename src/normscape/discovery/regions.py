@@ -23,7 +23,7 @@ SIDE = 256
 """Pixels per side of a map here; a map of another size or shape is resized, as images are."""
 
 _THRESHOLDS = np.arange(255, -1, -4, dtype=np.float32)
-_ERODE = np.ones((6, 6), dtype=bool)
+_ERODE = 6  # pixels a side
 _CONNECTED = np.ones((3, 3), dtype=bool)
 _SHORTEST_RUN = 4
 _HALF = 0.5
@@ -121,7 +121,13 @@ def _threshold(values: Map, level: Level) -> float | None:
     if not span > 0:
         return None
     scaled = (values - level.low) / span * 255
-    counts = [_count(scaled > threshold) for threshold in _THRESHOLDS]
+    # What is left of a cut after erosion is the cut of the map after erosion.
+    eroded = ndimage.minimum_filter(scaled, _ERODE, mode="constant", cval=-np.inf)
+    highest = float(eroded.max())
+    counts = [
+        int(ndimage.label(eroded > threshold, _CONNECTED)[1]) if threshold < highest else 0
+        for threshold in _THRESHOLDS
+    ]
     best, start = (0, 0), 0
     for end in range(1, len(counts) + 1):
         if end < len(counts) and counts[end] == counts[start]:
@@ -133,12 +139,6 @@ def _threshold(values: Map, level: Level) -> float | None:
         return None
     middle = _THRESHOLDS[(best[0] + best[1] - 1) // 2]
     return float(level.low + middle / 255 * span)
-
-
-def _count(cut: NDArray[np.bool_]) -> int:
-    if not cut.any():
-        return 0
-    return int(ndimage.label(ndimage.binary_erosion(cut, _ERODE), _CONNECTED)[1])
 
 
 def _owners(labels: NDArray[np.int32]) -> NDArray[np.int32]:
