@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -14,7 +15,7 @@ from normscape.cli.main import app
 from normscape.discovery.run import Origin, discover_all
 from normscape.discovery.store import CatalogueStore
 from normscape.errors import NormscapeError
-from normscape.params import Params
+from normscape.params import Params, load_params
 from normscape.review.verdicts import Verdict, judge
 from normscape.scoring.inbox import Inbox
 from normscape.scoring.run import score_place
@@ -38,7 +39,11 @@ def defect(path: Path, seed: int, kind: str) -> Path:
 
 @pytest.fixture
 def line(project: Params) -> Params:
-    """A project whose line has sent eight squares and eight bars."""
+    """A project whose line has sent eight squares and eight bars; few views make it quick."""
+    file = project.root / "params.yaml"
+    content = yaml.safe_load(file.read_text()) | {"discovery": {"views": 3, "max_types": 4}}
+    file.write_text(yaml.safe_dump(content))
+    project = load_params(file)
     for number in range(8):
         defect(project.root / "feed" / DAY / "bolt" / f"s{number}.png", 7000 + number, "square")
         defect(project.root / "feed" / DAY / "bolt" / f"b{number}.png", 8000 + number, "bar")
