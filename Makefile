@@ -12,7 +12,7 @@ PARALLEL = -n 2 --dist loadfile --no-loadscope-reorder
 LOCK = uv --no-config pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--custom-compile-command 'make lock'
 
-.PHONY: help run test test-fast lint types data repro train score monitor discover monitor-ui server deploy worker bench-features bench-calibration bench-drift bench-feeds bench-monitor bench-pipeline bench-peers-env bench-quick bench-peers bench-speed bench-export bench-registry bench-scale bench-ablation bench-gate bench-novelty bench-discovery services bench-tables soak lock clean
+.PHONY: help run test test-fast lint types data repro train score monitor discover monitor-ui server deploy worker bench-features bench-calibration bench-drift bench-feeds bench-monitor bench-pipeline bench-peers-env bench-quick bench-peers bench-speed bench-export bench-registry bench-scale bench-ablation bench-gate bench-novelty bench-relatives bench-discovery services bench-tables soak lock clean
 
 help: ## Show what there is
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -77,7 +77,7 @@ bench-calibration: .venv/.synced ## Realised false-positive rates in simulation
 bench-gate: .venv/.synced ## How often the gate refuses an equal model, and a worse one, in simulation
 	@python -m bench.gate
 
-bench-drift: .venv/.synced ## False alarms in a plant-year and power of the drift decision (about 30 minutes)
+bench-drift: .venv/.synced ## False alarms in a plant-year and power of the drift decision (about 15 minutes)
 	@python -m bench.drift
 
 bench-feeds: .venv/.synced ## The demo's feed drawn twenty times: right verdicts on the right days (15 minutes)
@@ -121,6 +121,9 @@ bench-ablation: .venv/.synced ## What every part and parameter is worth on seven
 
 bench-novelty: .venv/.synced ## Are unknown products found, and only those: categories left out, groups judged (under 45 minutes)
 	@python -m bench.novelty
+
+bench-relatives: .venv/.synced ## Every detector and option side by side, three seeds (under 90 minutes of new runs)
+	@python -m bench.relatives
 
 bench-discovery: .venv/.synced ## Are the kinds of defects found, and new ones noticed (under 60 minutes)
 	@python -m bench.discovery

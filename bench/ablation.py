@@ -3,7 +3,7 @@
     make bench-ablation     # writes bench/results/ablation.json
 
 Every row differs from `params.yaml` in the values that it names. Rows whose parameters only change
-how a trained model scores use the default's model (`bench.ours.SCORING`).
+how a trained model scores use the default's model (`bench.ours.scoring`).
 """
 
 from __future__ import annotations

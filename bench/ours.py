@@ -2,8 +2,8 @@
 
 Everything that the benchmarks use of the project's training goes through this file. A trained
 model is kept apart from its scores: parameters that only change how a trained model scores
-(`SCORING`) do not train it again. Results lie below `.normscape/bench/ours`, named by the
-parameters, the seed, the images and the library's source.
+(`scoring`) do not train it again. Results lie below `.normscape/bench/ours`, named by the
+parameters, the seed, the images and the library's source, other detectors' left out.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from bench.record import ROOT
 from normscape.backbones import select_device
 from normscape.backbones.runtime import available_cores
 from normscape.detectors.checkpoint import Checkpoints
+from normscape.detectors.kinds import hold_out_percent, kind_of
 from normscape.detectors.model import InspectionModel
 from normscape.detectors.predict import predict
 from normscape.errors import UsageError
@@ -46,21 +47,16 @@ from normscape.stages import prototypes as prototypes_stage
 
 STATE = ROOT / ".normscape" / "bench" / "ours"
 
-SCORING = (
-    "prototypes.routed_categories", "prototypes.route_margin", "detector.prototype_share",
-    "detector.sampler_steps", "detector.noise_step",
-)  # fmt: skip
-"""Parameters that a trained model can be scored with; so can all of the section `maps`.
+_ROUTING = ("prototypes.routed_categories", "prototypes.route_margin")
+"""Parameters that any trained model can be scored with; so can all of the section `maps`."""
 
-Of the share it is trained with counts only whether it is 1: then there is no diffusion.
-"""
-
-_SECTIONS = ("backbone", "features", "prototypes", "detector")
+_SECTIONS = ("backbone", "features", "prototypes")
 _SOURCES = (
     "features/*.py", "prototypes/*.py", "diffusion/*.py", "detectors/*.py",
     "stages/prototypes.py", "stages/detector.py",
 )  # fmt: skip
-_DIFFUSING = 0.5  # a share below 1; which one makes no difference to the training
+_NOT_OF_A_MODEL = ("detectors/kinds.py", "graph.py")
+"""The list of all detectors, and what only exports use."""
 
 
 @dataclass(frozen=True)
@@ -135,19 +131,25 @@ def run_ours(rows: pd.DataFrame, params: Params, seed: int, *, name: str) -> Our
 def trained(rows: pd.DataFrame, params: Params, *, name: str) -> Path:
     """Train on a table, once; returns a folder with `model/` and `record.json`.
 
-    Parameters of `SCORING` are those of `params.yaml` while it trains.
+    Parameters that only change how it scores have fixed values while it trains.
     """
-    diffuses = params.detector.diffuses
-    share = {"detector.prototype_share": _DIFFUSING if diffuses else 1.0}
-    params = with_changes(params, _scoring_changes(bench_params()) | share)
+    kind = kind_of(params.detector.name)
+    usual = bench_params()
+    routing = {name: _value(usual, name) for name in _ROUTING}
+    params = with_changes(params, routing | dict(kind.scoring(params)))
     train = train_rows(rows)
     content = {
         "backbone": open_store(params)[0].identity.key,
-        "params": params.fingerprint(*(_SECTIONS if diffuses else _SECTIONS[:-1])),
-        "source": source_hash(),
+        "params": params.fingerprint(*_SECTIONS, *(kind.sections if kind.trains(params) else ())),
+        "source": source_hash(params.detector.name),
         "images": train[["category", "group", "sha256"]].astype(str).to_numpy().tolist(),
     }
     return cached(_digest(content), lambda out: _train(rows, params, out, name), STATE)
+
+
+def scoring(params: Params) -> tuple[str, ...]:
+    """Parameters that a trained model can be scored with, beside all of the section `maps`."""
+    return (*_ROUTING, *kind_of(params.detector.name).scoring(params))
 
 
 def extraction_seconds(rows: pd.DataFrame, params: Params) -> float:
@@ -163,11 +165,14 @@ def extraction_seconds(rows: pd.DataFrame, params: Params) -> float:
 
 
 @cache
-def source_hash() -> str:
-    """SHA-256 over the library's files that shape a model and its scores."""
+def source_hash(detector: str) -> str:
+    """SHA-256 over the library's files that shape a model with this detector, and its scores."""
     folder = ROOT / "src" / "normscape"
-    files = sorted(path for pattern in _SOURCES for path in folder.glob(pattern))
-    return _digest({str(path.relative_to(folder)): sha256_file(path) for path in files})
+    patterns = (*_SOURCES, f"detectors/{detector}/*.py")
+    files = sorted(path for pattern in patterns for path in folder.glob(pattern))
+    names = {path: path.relative_to(folder).as_posix() for path in files}
+    shaping = [path for path in files if not names[path].endswith(_NOT_OF_A_MODEL)]
+    return _digest({names[path]: sha256_file(path) for path in shaping})
 
 
 def _train(rows: pd.DataFrame, params: Params, out: Path, name: str) -> None:
@@ -244,11 +249,11 @@ def _adjust(
     """Give a trained model the scoring parameters of `params`."""
     model.maps, model.routed_categories = params.maps, params.prototypes.routed_categories
     model.route_margin = params.prototypes.route_margin
-    if not model.detector.config.diffuses:
-        return
-    names = [name for name in SCORING if name.startswith("detector.")]
-    changes = {name.partition(".")[2]: _value(params, name) for name in names}
+    kind = kind_of(params.detector.name)
+    changes = {name.partition(".")[2]: _value(params, name) for name in kind.scoring(params)}
     model.detector.config = dataclasses.replace(model.detector.config, **changes)
+    if not kind.trains(params):
+        return
     learn, held_out = _images(rows, params)
     normals = (held_out if len(held_out) else learn).hashes
     detector_stage.normalise(model, store, normals, device)
@@ -258,8 +263,7 @@ def _images(rows: pd.DataFrame, params: Params) -> tuple[TrainingImages, Trainin
     """What to learn from and what to hold out, as the stages divide them."""
     train = train_rows(rows)
     manifest = train.assign(split="train", error=None, path=train["path"].map(str))
-    hold_out = params.prototypes.hold_out_percent
-    return training_images(manifest, hold_out if params.detector.diffuses else 0)
+    return training_images(manifest, hold_out_percent(params))
 
 
 def _scoring(params: Params) -> dict[str, Any]:
@@ -267,7 +271,7 @@ def _scoring(params: Params) -> dict[str, Any]:
 
 
 def _scoring_changes(params: Params) -> dict[str, Any]:
-    return {name: _value(params, name) for name in SCORING}
+    return {name: _value(params, name) for name in scoring(params)}
 
 
 def _value(params: Params, name: str) -> Any:

@@ -21,6 +21,7 @@ Count = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0.0)]
 Maps = Literal["overlay", "array", "both", "none"]
 SeverityName = Literal["info", "warning", "critical"]
+DetectorName = Literal["dpdiff", "proad"]
 
 
 class Section(BaseModel):
@@ -180,9 +181,13 @@ class NoveltyParams(Section):
 
 
 class DetectorParams(Section):
-    """Training and inference of the detector."""
+    """Which detector, and its network and training.
 
-    name: Literal["dpdiff"] = "dpdiff"
+    Name, seed, steps, batch, learning rate, patience, checkpoints, width, blocks and heads are of
+    any detector; the others are of `dpdiff`.
+    """
+
+    name: DetectorName = "dpdiff"
     seed: int = 0
     steps: Count = 300
     batch_tokens: Count = 2048
@@ -204,6 +209,24 @@ class DetectorParams(Section):
     def diffuses(self) -> bool:
         """Whether the reconstruction has a part in the map, and so has to be trained."""
         return self.prototype_share < 1.0
+
+
+class ProADParams(Section):
+    """What only the detector `proad` has; see `DetectorParams` for its network and training.
+
+    Attributes:
+        prototypes: Of each category, at most.
+        neighbours: That a token is rebuilt from; None: from all of its category's.
+        noise: Standard deviation of what is added to tokens while it trains.
+        hardness: Exponent of a token's relative error in its weight; negative: easy tokens count.
+        coherence: Weight of the distance to the nearest prototype.
+    """
+
+    prototypes: Count = 2048
+    neighbours: Count | None = 4
+    noise: Annotated[float, Field(ge=0)] = 0.0
+    hardness: Annotated[float, Field(ge=-2, le=4)] = 0.0
+    coherence: Annotated[float, Field(ge=0)] = 0.2
 
 
 class MapParams(Section):
@@ -456,6 +479,7 @@ class Params(Section):
     prototypes: PrototypeParams = PrototypeParams()
     novelty: NoveltyParams = NoveltyParams()
     detector: DetectorParams = DetectorParams()
+    proad: ProADParams = ProADParams()
     maps: MapParams = MapParams()
     calibrate: CalibrateParams = CalibrateParams()
     evaluate: EvaluateParams = EvaluateParams()
@@ -494,8 +518,8 @@ class Params(Section):
 
 
 MODEL_SECTIONS = (
-    "manifest", "backbone", "tiling", "features", "prototypes", "novelty", "detector", "maps",
-    "calibrate",
+    "manifest", "backbone", "tiling", "features", "prototypes", "novelty", "detector", "proad",
+    "maps", "calibrate",
 )  # fmt: skip
 
 

@@ -9,6 +9,10 @@ from torch import Tensor
 
 from normscape.prototypes.sample import TokenSample
 
+_STRIDE = 1_000_003
+_APART = 1_000
+"""Between the seeds of batches and those of what is drawn for them."""
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -19,16 +23,18 @@ class Batch:
         region: `(B, T)` int8.
         embedding: `(B, D)` of the images.
         category: `(B,)` index of each image's category.
-        time: `(B,)` diffusion steps.
-        noise: `(B, T, D)` unit noise.
+        seed: Of all that is drawn for this batch.
     """
 
     tokens: Tensor
     region: Tensor
     embedding: Tensor
     category: Tensor
-    time: Tensor
-    noise: Tensor
+    seed: int
+
+    def generator(self) -> torch.Generator:
+        """A generator on the CPU that always begins alike; the batch itself took none of it."""
+        return torch.Generator().manual_seed(self.seed)
 
 
 class BatchSource:
@@ -40,8 +46,7 @@ class BatchSource:
     Args:
         sample: Tokens to draw from.
         images: B.
-        tokens: T per image, drawn with replacement.
-        timesteps: Diffusion steps are drawn from 1 to this.
+        tokens: T per image, each once unless it has fewer.
         seed: Of the draws.
         device: Where batches are put.
     """
@@ -52,44 +57,36 @@ class BatchSource:
         *,
         images: int,
         tokens: int,
-        timesteps: int,
         seed: int,
         device: torch.device,
     ) -> None:
         self._sample = sample
         self._images = images
         self._tokens = tokens
-        self._timesteps = timesteps
         self._seed = seed
         self._device = device
         present = torch.bincount(sample.category).nonzero().flatten().tolist()
         self._members = [torch.nonzero(sample.category == c).flatten() for c in present]
 
-    def draw(self, step: int, *, time: int | None = None) -> Batch:
-        """The batch of step `step`, at diffusion step `time` where one is given."""
+    def draw(self, step: int) -> Batch:
+        """The batch of step `step`."""
         sample = self._sample
-        generator = torch.Generator().manual_seed(self._seed * 1_000_003 + step)
+        generator = torch.Generator().manual_seed(self._seed * _STRIDE + step)
         categories = torch.randint(len(self._members), (self._images,), generator=generator)
         luck = torch.rand(self._images, generator=generator, dtype=torch.float64)
-        chosen = []
+        images, rows = [], []
         for category, number in zip(categories.tolist(), luck.tolist(), strict=True):
             members = self._members[category]
-            chosen.append(members[int(number * len(members))])
-        images = torch.stack(chosen)
-        first = sample.start[images].unsqueeze(1)
-        count = sample.start[images + 1].unsqueeze(1) - first
-        luck = torch.rand((self._images, self._tokens), generator=generator, dtype=torch.float64)
-        rows = first + (luck * count).long()
-        tokens = sample.tokens[rows].float()
-        times = torch.randint(1, self._timesteps + 1, (self._images,), generator=generator)
-        if time is not None:
-            times = torch.full_like(times, time)
-        batch = Batch(
-            tokens=tokens,
-            region=sample.region[rows],
-            embedding=sample.embedding[images],
-            category=sample.category[images],
-            time=times,
-            noise=torch.randn(tokens.shape, generator=generator),
+            image = members[int(number * len(members))]
+            first, end = sample.start[image], sample.start[image + 1]
+            order = first + torch.randperm(int(end - first), generator=generator)
+            images.append(image)
+            rows.append(order[torch.arange(self._tokens) % len(order)])
+        image, row = torch.stack(images), torch.stack(rows)
+        return Batch(
+            tokens=sample.tokens[row].float().to(self._device),
+            region=sample.region[row].to(self._device),
+            embedding=sample.embedding[image].to(self._device),
+            category=sample.category[image].to(self._device),
+            seed=(self._seed + _APART) * _STRIDE + step,
         )
-        return Batch(**{name: value.to(self._device) for name, value in vars(batch).items()})

@@ -54,6 +54,7 @@ def _top(grid: Tensor, maps: MapParams) -> Tensor:
 
 
 @lru_cache(maxsize=8)
+@torch.inference_mode(mode=False)  # it is kept, and an export may need it after a scorer did
 def _operator(side: int, size: int, sigma: float) -> Tensor:
     """The matrix `(size, side)` that resizes a line of `side` values and smooths it."""
     lines = functional.interpolate(

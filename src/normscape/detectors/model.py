@@ -13,7 +13,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from normscape.detectors.dpdiff import DPDiff, DPDiffConfig
+from normscape.detectors.base import Detector
+from normscape.detectors.kinds import config_of, kind_of
 from normscape.detectors.maps import finish_maps
 from normscape.errors import NormscapeError, UsageError
 from normscape.features.transform import TokenTransform
@@ -68,7 +69,7 @@ class InspectionModel(nn.Module):
     def __init__(
         self,
         transform: TokenTransform,
-        detector: DPDiff,
+        detector: Detector,
         head: CategoryHead,
         *,
         categories: Sequence[str],
@@ -121,7 +122,7 @@ class InspectionModel(nn.Module):
         return {
             "format": _FORMAT,
             "categories": list(self.categories),
-            "detector": {"name": "dpdiff", **self.detector.config_dict()},
+            "detector": {"name": self.detector.name, **self.detector.config.as_json()},
             "transform": self.transform.config(),
             "maps": self.maps.model_dump(mode="json"),
             "routed_categories": self.routed_categories,
@@ -181,10 +182,8 @@ class InspectionModel(nn.Module):
         if config["format"] != _FORMAT:
             raise ValueError(f"format {config['format']}, this version reads {_FORMAT}")
         shape = dict(config["detector"])
-        if (name := shape.pop("name")) != "dpdiff":
-            raise ValueError(f"unknown detector '{name}'")
-        shape["local_prototypes"] = tuple(shape["local_prototypes"])
-        detector = DPDiff(DPDiffConfig(**shape), frozen=True)
+        name = shape.pop("name")
+        detector = kind_of(name).empty(config_of(name).from_json(shape))
         categories, dimensions = config["categories"], detector.config.dimensions
         head = CategoryHead(
             torch.zeros(len(categories), dimensions),

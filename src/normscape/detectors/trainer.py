@@ -11,23 +11,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from normscape.detectors.batches import Batch, BatchSource
+from normscape.detectors.base import Objective
+from normscape.detectors.batches import BatchSource
 from normscape.detectors.checkpoint import Checkpoints, optimiser_tensors, restore_optimiser
-from normscape.detectors.dpdiff import DPDiff
-from normscape.detectors.objective import diffusion_loss, look_up, losses
-from normscape.params import Params
+from normscape.errors import NormscapeError
 from normscape.prototypes.sample import TokenSample
 
-_IMAGES = 16
-_QUEUE = 256
 _WARM_UP = 20
-_BANK_RATE = 0.1
-"""Learning rate of the banks relative to the denoiser's: they start where k-means left them."""
 _CLIP = 1.0
-_WEIGHT_DECAY = 1e-4
 _EVALUATE_EVERY = 25
 _HELD_OUT_BATCHES = 4
-_SCALE_STEPS = 8
+_START_BATCHES = 8
 
 Report = Callable[[int, float], None]
 """Called after every step with the number of steps done and the loss."""
@@ -45,6 +39,7 @@ class Progress:
         best_step: Steps after which the held-out loss was lowest.
         best_loss: That loss; None before the first evaluation or without held-out images.
         stale: Evaluations since then.
+        stopped_early: Whether there were too many of them.
         curve: One entry per evaluation: step, train losses (means since the last), learning rate
             of that step, held-out loss.
         sums: Of the train losses since the last evaluation.
@@ -54,54 +49,47 @@ class Progress:
     best_step: int = 0
     best_loss: float | None = None
     stale: int = 0
+    stopped_early: bool = False
     curve: list[dict[str, float]] = field(default_factory=list)
-    sums: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0, 0.0])
+    sums: list[float] = field(default_factory=list)
 
 
 class Trainer:
-    """Trains a detector whose banks are initialised.
+    """Trains any detector.
 
     Args:
-        detector: Trained in place, on its device.
+        objective: What it is trained for; the detector is trained in place, on its device.
         train: What to learn from.
         held_out: Normal images for early stopping; None trains all steps.
-        params: Sections `prototypes` and `detector`.
         checkpoints: Where to keep the state.
     """
 
     def __init__(
         self,
-        detector: DPDiff,
+        objective: Objective,
         train: TokenSample,
         held_out: TokenSample | None,
-        params: Params,
         checkpoints: Checkpoints,
     ) -> None:
-        self._detector = detector
-        self._params = params
+        self._objective = objective
+        self._detector = objective.detector
+        self._training = objective.training
         self._checkpoints = checkpoints
-        self._device = detector.residual_scale.device
-        self._source = self._batches(train, params.detector.seed)
+        self._groups = objective.groups()
+        self._device = next(self._detector.parameters()).device
+        self._source = self._batches(train, self._training.seed)
         self._held_out = []
         if held_out is not None:
-            source = self._batches(held_out, params.detector.seed + 1)
-            self._held_out = [
-                source.draw(number, time=params.detector.noise_step)
-                for number in range(_HELD_OUT_BATCHES)
-            ]
-        denoiser = [] if detector.denoiser is None else [*detector.denoiser.parameters()]
+            source = self._batches(held_out, self._training.seed + 1)
+            self._held_out = [source.draw(number) for number in range(_HELD_OUT_BATCHES)]
         self._optimiser = torch.optim.AdamW(
             [
-                {"params": denoiser, "weight_decay": _WEIGHT_DECAY},
-                {
-                    "params": [detector.local_bank.prototypes, detector.global_bank.prototypes],
-                    "weight_decay": 0.0,
-                },
+                {"params": group.parameters, "weight_decay": group.weight_decay}
+                for group in self._groups
             ]
         )
-        self._queue = torch.zeros(0, detector.config.dimensions, device=self._device)
         self._best: dict[str, Tensor] = {}
-        self._progress = Progress()
+        self._progress = Progress(sums=[0.0] * len(objective.names))
 
     def run(self, report: Report, evaluated: Evaluated) -> Progress:
         """Train to the end, from the last checkpoint if there is one.
@@ -109,10 +97,13 @@ class Trainer:
         Returns:
             The progress; the detector holds the best tensors. The checkpoint stays until the
             caller removes it.
+
+        Raises:
+            NormscapeError: The loss is no finite number any more.
         """
         if not self._resume():
-            self._fit_scale()
-        settings, progress = self._params.detector, self._progress
+            self._objective.start(self._source.draw(step) for step in range(_START_BATCHES))
+        settings, progress = self._training, self._progress
         for entry in progress.curve:
             evaluated(entry)
         saved = time.monotonic()
@@ -126,64 +117,55 @@ class Trainer:
             if time.monotonic() - saved >= settings.checkpoint_seconds:
                 self._save()
                 saved = time.monotonic()
+        progress.stopped_early = progress.step < settings.steps
         if self._best:
             self._detector.load_state_dict(self._best)
         return progress
 
     def _batches(self, sample: TokenSample, seed: int) -> BatchSource:
-        settings = self._params.detector
-        tokens = max(1, settings.batch_tokens // _IMAGES)
+        settings = self._training
         return BatchSource(
-            sample,
-            images=_IMAGES,
-            tokens=tokens,
-            timesteps=settings.timesteps,
-            seed=seed,
-            device=self._device,
+            sample, images=settings.images, tokens=settings.tokens, seed=seed, device=self._device
         )
-
-    @torch.no_grad()
-    def _fit_scale(self) -> None:
-        """Set the scale at which residuals have unit variance, as the schedule assumes."""
-        squares = []
-        for step in range(_SCALE_STEPS):
-            batch = self._source.draw(step)
-            tokens = self._detector.spaces.enter(batch.tokens, batch.category)
-            aggregate = look_up(self._detector.local_bank, tokens, batch.category).aggregate
-            squares.append((tokens.flatten(0, 1) - aggregate).square().mean())
-        self._detector.residual_scale.copy_(torch.stack(squares).mean().sqrt().clamp_min(1e-6))
 
     def _step(self, step: int) -> float:
         rate = self._rate(step)
-        for group, factor in zip(self._optimiser.param_groups, (1.0, _BANK_RATE), strict=True):
-            group["lr"] = rate * factor
-        result = losses(self._detector, self._source.draw(step), self._queue, self._params)
+        for optimised, group in zip(self._optimiser.param_groups, self._groups, strict=True):
+            optimised["lr"] = rate * group.rate
+        losses = self._objective.losses(self._source.draw(step))
+        self._check("training", losses[0].item(), step)
         self._optimiser.zero_grad(set_to_none=True)
-        result.total.backward()  # type: ignore[no-untyped-call]
+        losses[0].backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self._detector.parameters(), _CLIP)
         self._optimiser.step()
-        self._queue = torch.cat([result.embeddings.detach(), self._queue])[:_QUEUE]
-        values = [result.total, result.diffusion, result.local, result.transport]
-        for position, value in enumerate(values):
+        for position, value in enumerate(losses):
             self._progress.sums[position] += value.item()
-        return result.total.item()
+        return losses[0].item()
+
+    def _check(self, what: str, loss: float, step: int) -> None:
+        if not math.isfinite(loss):
+            raise NormscapeError(
+                f"the training diverged: the {what} loss is {loss} at step {step} of "
+                f"{self._training.steps}; lower 'detector.learning_rate', which is "
+                f"{self._training.learning_rate:g}"
+            )
 
     def _rate(self, step: int) -> float:
-        settings = self._params.detector
         warm = min(1.0, (step + 1) / _WARM_UP)
-        decay = 0.5 * (1.0 + math.cos(math.pi * step / settings.steps))
-        return settings.learning_rate * warm * decay
+        decay = 0.5 * (1.0 + math.cos(math.pi * step / self._training.steps))
+        return self._training.learning_rate * warm * decay
 
     def _evaluate(self) -> None:
         progress = self._progress
         steps = progress.step - (progress.curve[-1]["step"] if progress.curve else 0)
-        names = ("loss", "diffusion", "local", "transport")
+        names = self._objective.names
         entry: dict[str, float] = {"step": progress.step}
         entry |= {n: total / steps for n, total in zip(names, progress.sums, strict=True)}
         entry["learning_rate"] = self._rate(progress.step - 1)
         progress.sums = [0.0] * len(names)
         if self._held_out:
             loss = entry["held_out"] = self._held_out_loss()
+            self._check("held-out", loss, progress.step)
             if progress.best_loss is None or loss < progress.best_loss:
                 progress.best_loss, progress.best_step, progress.stale = loss, progress.step, 0
                 self._best = {
@@ -197,13 +179,11 @@ class Trainer:
 
     @torch.no_grad()
     def _held_out_loss(self) -> float:
-        def loss(batch: Batch) -> float:
-            return diffusion_loss(self._detector, batch)[0].item()
-
-        return sum(map(loss, self._held_out)) / len(self._held_out)
+        losses = [self._objective.held_out(batch).item() for batch in self._held_out]
+        return sum(losses) / len(losses)
 
     def _save(self) -> None:
-        tensors = {"queue": self._queue}
+        tensors = {f"objective.{n}": v for n, v in self._objective.state().items()}
         tensors |= {f"model.{n}": v for n, v in self._detector.state_dict().items()}
         tensors |= {f"best.{n}": v for n, v in self._best.items()}
         tensors |= {f"optimiser.{n}": v for n, v in optimiser_tensors(self._optimiser).items()}
@@ -222,6 +202,6 @@ class Trainer:
         self._detector.load_state_dict(part("model."))
         self._best = {name: v.to(self._device) for name, v in part("best.").items()}
         restore_optimiser(self._optimiser, part("optimiser."))
-        self._queue = tensors["queue"].to(self._device)
+        self._objective.load_state(part("objective."))
         self._progress = Progress(**progress)
         return True

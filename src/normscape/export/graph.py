@@ -1,8 +1,7 @@
 """The scorer as one module of tensor operations that `torch.export` can follow.
 
 `Inspector` walks through a batch image by image and through Python numbers, which no export
-can. Here the same is done for a batch at once: an image's nearest categories become indices, and
-the prototypes of a category, whose number differs, rows that are gathered and masked.
+can. Here the same is done for a batch at once; the detector's own part is a graph of its kind.
 """
 
 from __future__ import annotations
@@ -13,12 +12,11 @@ from torch.nn import functional
 
 from normscape.backbones import LevelShape
 from normscape.calibration.calibrator import Calibration
+from normscape.detectors.kinds import kind_of
 from normscape.detectors.maps import finish_maps
-from normscape.errors import NormscapeError
 from normscape.export.tables import CalibrationTables
 from normscape.features.transform import TokenTransform, to_grid
 from normscape.novelty.inspector import Inspector
-from normscape.prototypes.local import LocalBank
 from normscape.prototypes.sample import REGIONS, pool_regions, region_of_tokens
 
 OUTPUTS = (
@@ -29,7 +27,6 @@ OUTPUTS = (
 
 _FLOAT16_MAX = 65504.0
 _SPLIT = 2.0**13 + 1.0
-_FAR = 1e30
 
 
 class TokenGraph(nn.Module):
@@ -78,85 +75,32 @@ class TokenGraph(nn.Module):
         return rows @ maps @ columns.T
 
 
-class BankGraph(nn.Module):
-    """`LocalBank` for several categories of several images at once, ranked in full precision.
-
-    The prototypes stay as they are, one category after the other. Memory grows with the batch and
-    with the largest category, `(B, m, K, D)`, and not with the number of categories.
-    """
-
-    prototypes: Tensor
-    lengths: Tensor
-    starts: Tensor
-    sizes: Tensor
-    places: Tensor
-
-    def __init__(self, bank: LocalBank) -> None:
-        super().__init__()
-        sizes = torch.tensor(bank.sizes)
-        prototypes = bank.prototypes.detach().float()
-        self.register_buffer("prototypes", prototypes)
-        self.register_buffer("lengths", prototypes.square().sum(dim=1))
-        self.register_buffer("starts", sizes.cumsum(0) - sizes)
-        self.register_buffer("sizes", sizes)
-        self.register_buffer("places", torch.arange(max(bank.sizes)))
-
-    def forward(self, inside: Tensor, categories: Tensor) -> tuple[Tensor, Tensor]:
-        """The nearest prototype of each token in each of its image's categories.
-
-        Args:
-            inside: `(B, m, N, D)` in the spaces of the categories.
-            categories: `(B, m)`.
-
-        Returns:
-            The mean squared distance of an image to a category `(B, m)`, and the rows of the
-            nearest prototypes `(B, m, N)`.
-        """
-        beyond = self.places >= self.sizes[categories].unsqueeze(-1)
-        rows = (self.starts[categories].unsqueeze(-1) + self.places).clamp_max(
-            len(self.prototypes) - 1
-        )
-        lengths = self.lengths[rows].masked_fill(beyond, _FAR)
-        near = self.prototypes[rows].transpose(2, 3)
-        ranks = lengths.unsqueeze(2) - 2.0 * (inside @ near)
-        lowest, place = ranks.min(dim=3)
-        misfit = (lowest + inside.square().sum(dim=3)).mean(dim=2)
-        return misfit, self.starts[categories].unsqueeze(-1) + place
-
-
 class DetectorGraph(nn.Module):
     """Level maps in; scores, maps, categories, p-values and decisions out.
 
     Args:
-        model: A trained model without diffusion.
+        model: A trained model.
         calibration: Its thresholds and tails.
 
     Raises:
-        NormscapeError: The model's maps need the diffusion, which has no export.
+        NormscapeError: Its detector cannot be exported.
     """
 
     pooling: Tensor
 
     def __init__(self, model: Inspector, calibration: Calibration) -> None:
         super().__init__()
-        config = model.detector.config
-        if config.diffuses:
-            raise NormscapeError(
-                f"the model was made with detector.prototype_share {config.prototype_share:g}, and "
-                "only models without the diffusion (1, the default) can be exported; set it to 1 "
-                "and train again"
-            )
         self.tokens = TokenGraph(model.transform)
         self.head = model.head
         self.novelty = model.novelty
-        self.spaces = model.detector.spaces
-        self.bank = BankGraph(model.detector.local_bank)
+        self.detector = kind_of(model.detector.name).graph(model.detector)
         self.tables = CalibrationTables(calibration, model.categories)
         self.maps = model.maps
         self.routed = min(model.routed_categories, len(model.categories))
         self.margin = model.route_margin
-        each = torch.eye(config.tokens).unsqueeze(0)
-        self.register_buffer("pooling", pool_regions(each, region_of_tokens(config.tokens))[0])
+        count = model.transform.tokens
+        each = torch.eye(count).unsqueeze(0)
+        self.register_buffer("pooling", pool_regions(each, region_of_tokens(count))[0])
 
     @property
     def shapes(self) -> tuple[LevelShape, ...]:
@@ -176,13 +120,8 @@ class DetectorGraph(nn.Module):
         """
         tokens = self.tokens(maps)
         categories, distances = self.head.classify(self._embedding(tokens), self.routed)
-        inside = self.spaces.enter(tokens.unsqueeze(1), categories)
-        misfit, rows = self.bank(inside, categories)
         asked = distances <= self.margin * distances[:, :1]
-        best = misfit.masked_fill(~asked, _FAR).argmin(dim=1)
-        nearest = self.bank.prototypes[_chosen(rows, best)]
-        differences = self.spaces.differences(_chosen(inside, best), nearest)
-        pixels, score = finish_maps(differences, self.maps)
+        pixels, score = finish_maps(self.detector(tokens, categories, asked), self.maps)
         predicted, distance = categories[:, 0], distances[:, 0]
         used = torch.where(declared >= 0, declared, predicted)
         threshold = self.tables.thresholds[used]
@@ -226,12 +165,6 @@ class ScorerGraph(nn.Module):
         """Judge `(B, 3, S, S)` float32 pixels in [0, 1]; see `DetectorGraph.forward`."""
         judged: tuple[Tensor, ...] = self.detector(self.network(pixels), declared)
         return judged
-
-
-def _chosen(values: Tensor, best: Tensor) -> Tensor:
-    """`(B, ...)`: of `values (B, m, ...)` the `best (B,)` one of each image."""
-    index = best.view(-1, *[1] * (values.dim() - 1)).expand(-1, 1, *values.shape[2:])
-    return values.gather(1, index)[:, 0]
 
 
 def _operators(shape: LevelShape, grid: int, neighbourhood: int) -> tuple[Tensor, Tensor]:

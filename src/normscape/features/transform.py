@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -27,6 +28,7 @@ class TokenTransform(nn.Module):
     weight and not its number of channels. Within a level channels keep their proportions: those
     that say little also vary little. The concatenation is projected on its principal components,
     each divided by λ^(whitening/2), and scaled so that a training token's mean squared norm is D.
+    The components are those of all levels together, or each of one level alone (`level_sizes`).
 
     All of this is linear in the maps, and pooling and resizing act on each channel alike: they
     commute with the projection, so each level is resized while it has fewer values.
@@ -49,6 +51,7 @@ class TokenTransform(nn.Module):
             self.dimensions = int(config["dimensions"])
             self.whitening = float(config["whitening"])
             self.explained = float(config["explained"])
+            self.level_sizes = tuple(int(size) for size in config.get("level_sizes", ()))
         except (KeyError, TypeError, ValueError) as error:
             raise NormscapeError(
                 f"token transform: its configuration is not complete ({error!r}); it was written "
@@ -68,6 +71,7 @@ class TokenTransform(nn.Module):
 
         `explained` is the share of the balanced channels' variance that the components keep.
         """
+        sizes = {"level_sizes": list(self.level_sizes)} if self.level_sizes else {}
         return {
             "shapes": [list(shape) for shape in self.shapes],
             "grid": self.grid,
@@ -75,6 +79,7 @@ class TokenTransform(nn.Module):
             "dimensions": self.dimensions,
             "whitening": self.whitening,
             "explained": self.explained,
+            **sizes,
         }
 
     @classmethod
@@ -106,6 +111,7 @@ class TokenTransform(nn.Module):
         shapes: Sequence[LevelShape],
         *,
         seed: int = 0,
+        by_level: bool = False,
     ) -> TokenTransform:
         """Fit on the maps of training images, in one pass over them.
 
@@ -118,6 +124,8 @@ class TokenTransform(nn.Module):
             params: All but batch_size and shard_images are used.
             shapes: `(C, H, W)` of each level.
             seed: Of the sampling.
+            by_level: Whether every component is made of one level alone; a token is then its
+                levels one after the other, `level_sizes` numbers each.
 
         Raises:
             UsageError: More dimensions than the levels have channels together, or another number
@@ -140,9 +148,14 @@ class TokenTransform(nn.Module):
         sample = _sample_tokens(batches, params, seed)
         mean, covariance = _moments(sample)
         scale = _balance(covariance.diagonal(), channels, weights)
-        eigenvalues, vectors = _components(scale[:, None] * covariance * scale, params.dimensions)
+        balanced = scale[:, None] * covariance * scale
+        if by_level:
+            eigenvalues, vectors, sizes = _level_components(balanced, channels, params.dimensions)
+        else:
+            eigenvalues, vectors = _components(balanced, params.dimensions)
+            sizes = []
         variance = float((scale**2 * covariance.diagonal()).sum())
-        factor = eigenvalues.clamp(min=_SMALLEST_EIGENVALUE * float(eigenvalues[0]))
+        factor = eigenvalues.clamp(min=_SMALLEST_EIGENVALUE * float(eigenvalues.max()))
         whitened = eigenvalues / factor**params.whitening
         length = math.sqrt(params.dimensions / max(float(whitened.sum()), 1e-30))
         projection = length * (vectors / factor ** (params.whitening / 2)).T * scale
@@ -155,6 +168,7 @@ class TokenTransform(nn.Module):
                 "dimensions": params.dimensions,
                 "whitening": params.whitening,
                 "explained": round(float(eigenvalues.sum()) / max(variance, 1e-30), 6),
+                "level_sizes": sizes,
             }
         )
         for level, part in enumerate(torch.split(projection, channels, dim=1)):
@@ -247,3 +261,23 @@ def _components(covariance: Tensor, count: int) -> tuple[Tensor, Tensor]:
     largest = vectors.abs().argmax(dim=0)
     signs = vectors[largest, torch.arange(count)].sign()
     return values, vectors * signs
+
+
+def _level_components(
+    covariance: Tensor, channels: Sequence[int], count: int
+) -> tuple[Tensor, Tensor, list[int]]:
+    """The largest eigenvalues of the levels' own covariances, level by level, and their numbers.
+
+    Every level has one at least; `count` is no less than the number of levels.
+    """
+    found = [
+        _components(covariance[end - size : end, end - size : end], size)
+        for end, size in zip(itertools.accumulate(channels), channels, strict=True)
+    ]
+    first = torch.cat([torch.arange(size) == 0 for size in channels])
+    values = torch.cat([values for values, _ in found])
+    chosen = values.masked_fill(first, torch.inf).argsort(descending=True, stable=True)[:count]
+    kept = torch.zeros(len(values), dtype=torch.bool).index_fill(0, chosen, True)
+    vectors = torch.block_diag(*(vectors for _, vectors in found))  # type: ignore[no-untyped-call]
+    sizes = [int(part.sum()) for part in torch.split(kept, list(channels))]
+    return values[kept], vectors[:, kept], sizes

@@ -104,7 +104,8 @@ def transport_loss(
     regularisation.
 
     Raises:
-        NormscapeError: The regularisation is too small for a plan with any mass.
+        NormscapeError: The regularisation is too small for a plan with any mass, or the embeddings
+            or prototypes are not finite.
     """
     cosine = functional.normalize(embeddings, dim=1) @ functional.normalize(prototypes, dim=1).T
     cost = 1.0 - cosine
@@ -121,10 +122,15 @@ def transport_plan(cost: Tensor, regularisation: float, marginal: float) -> Tens
         of this size, so the number of threads is lowered for the call.
 
     Raises:
-        NormscapeError: No mass is moved, or the plan is not finite.
+        NormscapeError: No mass is moved, or costs or plan are not finite.
     """
     import ot  # 170 MiB that only fitting needs
 
+    if not cost.isfinite().all():
+        raise NormscapeError(
+            "optimal transport got costs that are not finite; expected distances of prototypes. A "
+            "training that diverged has such ones: lower 'detector.learning_rate'"
+        )
     rows, columns = cost.shape
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

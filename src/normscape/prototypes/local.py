@@ -71,7 +71,7 @@ class LocalBank(nn.Module):
             category: Whose prototypes are searched.
             ranks: What `ranks` returned for them, if it is known already.
         """
-        index = self._nearest(tokens, category, self.neighbours, ranks)
+        index = self.indices(tokens, category, ranks)
         nearest = self.prototypes[index].float()
         distances = (tokens.unsqueeze(1) - nearest).square().mean(dim=2)
         # 1 - cos is half the squared distance between unit vectors, hence the factor 2.
@@ -103,6 +103,10 @@ class LocalBank(nn.Module):
         squared = prototypes.square().sum(1) if self._squared is None else self._squared[rows]
         return coarse_ranks(tokens, prototypes, squared)
 
+    def indices(self, tokens: Tensor, category: int, ranks: Tensor | None = None) -> Tensor:
+        """The rows `(M, k)` of the prototypes nearest to tokens `(M, D)`; see `forward`."""
+        return self._nearest(tokens, category, self.neighbours, ranks)
+
     @torch.no_grad()
     def _nearest(
         self, tokens: Tensor, category: int, count: int, ranks: Tensor | None = None
@@ -115,6 +119,10 @@ class LocalBank(nn.Module):
         exact = (tokens.unsqueeze(1) - self.prototypes[index].float()).square().sum(dim=2)
         nearest: Tensor = index.gather(1, exact.topk(count, largest=False).indices)
         return nearest
+
+    def of_category(self, category: int) -> Tensor:
+        """The prototypes `(K_c, D)` of one category, of the dtype that they are kept in."""
+        return self.prototypes[self._rows(category)]
 
     def _rows(self, category: int) -> slice:
         return slice(self._ends[category] - self.sizes[category], self._ends[category])

@@ -14,7 +14,6 @@ from torch import Tensor
 from normscape.errors import DataError
 from normscape.features.store import FeatureStore
 from normscape.features.transform import TokenTransform
-from normscape.params import Params
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -90,16 +89,6 @@ def training_images(
     learn = [row for row, out in enumerate(held) if not out]
     stop = [row for row, out in enumerate(held) if out]
     return everything._subset(learn), everything._subset(stop)
-
-
-def learning_images(manifest: pd.DataFrame, params: Params) -> TrainingImages:
-    """The images that the banks are made of: all of the train split, unless training needs some.
-
-    Raises:
-        DataError: There are no images to learn from.
-    """
-    hold_out = params.prototypes.hold_out_percent if params.detector.diffuses else 0
-    return training_images(manifest, hold_out)[0]
 
 
 def stream_maps(

@@ -21,6 +21,9 @@ from pydantic import (
     model_validator,
 )
 
+from normscape.detectors.config import whole
+from normscape.detectors.kinds import NAMES, config_of
+
 _MAX_CATEGORIES = 10_000
 _MAX_SIZE = 1 << 24  # of any number that shapes the model
 
@@ -80,18 +83,14 @@ class ModelFile(Descriptive):
 
     def least_bytes(self) -> int:
         """Bytes of `model.safetensors` that the largest tensors named here need at least."""
-        local = sum(_whole(self.detector.get("local_prototypes")))
-        dimensions, width, tokens, draws, blocks = (
-            sum(_whole(self.detector.get(name)))
-            for name in ("dimensions", "width", "tokens", "noise_draws", "blocks")
-        )
-        # Local prototypes are stored in two bytes, all else in four.
-        needs = [dimensions * local // 2, dimensions * len(self.categories)]
-        for shape in _lists(self.transform.get("shapes")):
-            needs += [sum(_whole(self.transform.get("dimensions"))) * each for each in shape[:1]]
-        share = self.detector.get("prototype_share")
-        if isinstance(share, int | float) and share < 1.0:  # it diffuses
-            needs += [dimensions * tokens * draws, width * width * blocks]
+        name = self.detector.get("name")
+        needs = [whole(self.detector.get("dimensions")) * len(self.categories)]
+        if name in NAMES:  # the model itself refuses another
+            needs.append(config_of(str(name)).least_elements(self.detector))
+        dimensions = whole(self.transform.get("dimensions"))
+        shapes = self.transform.get("shapes")
+        for shape in shapes if isinstance(shapes, list) else []:
+            needs += [dimensions * whole(shape[:1]) for shape in [shape] if isinstance(shape, list)]
         return 4 * max(needs)
 
 
@@ -101,16 +100,6 @@ def _numbers(value: JsonValue) -> Iterator[float]:
     elif isinstance(value, list | dict):
         for part in value.values() if isinstance(value, dict) else value:
             yield from _numbers(part)
-
-
-def _whole(value: JsonValue) -> list[int]:
-    found = value if isinstance(value, list) else [value]
-    return [each for each in found if isinstance(each, int)]
-
-
-def _lists(value: JsonValue) -> Iterator[list[int]]:
-    if isinstance(value, list):
-        yield from (_whole(each) for each in value if isinstance(each, list))
 
 
 class BackboneFile(Decisive):

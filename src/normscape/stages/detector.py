@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pandas as pd
 import torch
-from torch import Tensor
 
 from normscape.backbones import select_device
 from normscape.backbones.runtime import available_cores
 from normscape.data.manifest import read_manifest
+from normscape.detectors.base import Detector
 from normscape.detectors.checkpoint import Checkpoints
-from normscape.detectors.dpdiff import DPDiff, DPDiffConfig
+from normscape.detectors.kinds import hold_out_percent, kind_of
 from normscape.detectors.model import InspectionModel
 from normscape.detectors.trainer import Progress, Trainer
 from normscape.errors import UsageError
@@ -29,7 +29,7 @@ from normscape.prototypes.training import TrainingImages, stream_tokens, trainin
 from normscape.stages.curves import training_curves
 
 _NORMALISATION_IMAGES = 64
-_CHECKPOINT_FORMAT = 2
+_CHECKPOINT_FORMAT = 3
 
 
 def run(params: Params) -> None:
@@ -48,8 +48,7 @@ def run(params: Params) -> None:
     torch.use_deterministic_algorithms(True, warn_only=True)
     device = select_device()
     manifest = read_manifest(params.artifacts / "manifest.parquet")
-    hold_out = params.prototypes.hold_out_percent
-    learn, held_out = training_images(manifest, hold_out if params.detector.diffuses else 0)
+    learn, held_out = training_images(manifest, hold_out_percent(params))
     prototypes = Prototypes.load(params.artifacts / "prototypes")
     if prototypes.categories != learn.categories:
         raise UsageError(
@@ -72,7 +71,7 @@ def run(params: Params) -> None:
     )
     with atomic_folder(params.artifacts / "detector") as folder:
         model.save(folder)
-        write_json(folder / "training.json", _summary(params, progress, learn, held_out))
+        write_json(folder / "training.json", _summary(progress, learn, held_out))
     checkpoints.remove()
 
 
@@ -89,11 +88,12 @@ def train(
 ) -> tuple[InspectionModel, Progress]:
     """Train on cached features and put the model together; write its curves if a folder is given.
 
-    Where the map is made of the prototype distance alone, there is nothing to train.
+    Some detectors have nothing to train: the banks are all that they score with.
     """
+    kind = kind_of(params.detector.name)
     detector = build(params, prototypes).to(device)
     transform = prototypes.transform.to(device)
-    if not params.detector.diffuses:
+    if not kind.trains(params):
         return _complete(params, prototypes, detector).to(device), Progress()
 
     def sample(images: TrainingImages) -> TokenSample:
@@ -107,12 +107,13 @@ def train(
         limit, seed = params.prototypes.sample_tokens, params.detector.seed
         return sample_tokens(tokens, images.labels, limit, seed)
 
+    objective = kind.objective(detector, params)
     trainer = Trainer(
-        detector, sample(learn), sample(held_out) if len(held_out) else None, params, checkpoints
+        objective, sample(learn), sample(held_out) if len(held_out) else None, checkpoints
     )
     with (
         training_curves(curves) as evaluated,
-        progress_bar("train", params.detector.steps, True) as report,
+        progress_bar("train", objective.training.steps, True) as report,
     ):
         progress = trainer.run(lambda step, loss: report(step, f"loss {loss:.4f}"), evaluated)
     model = _complete(params, prototypes, detector).to(device)
@@ -120,7 +121,7 @@ def train(
     return model, progress
 
 
-def _complete(params: Params, prototypes: Prototypes, detector: DPDiff) -> InspectionModel:
+def _complete(params: Params, prototypes: Prototypes, detector: Detector) -> InspectionModel:
     return InspectionModel(
         prototypes.transform,
         detector,
@@ -132,54 +133,13 @@ def _complete(params: Params, prototypes: Prototypes, detector: DPDiff) -> Inspe
     ).eval()
 
 
-def build(params: Params, prototypes: Prototypes) -> DPDiff:
-    """A detector with the fitted banks and an untrained, seeded denoiser.
+def build(params: Params, prototypes: Prototypes) -> Detector:
+    """The detector that is chosen, with the fitted banks, untrained and seeded.
 
     Raises:
         UsageError: Parameters contradict each other.
     """
-    settings, banks = params.detector, params.prototypes
-    if settings.width % settings.heads:
-        raise UsageError(
-            f"detector.width is {settings.width}, detector.heads is {settings.heads}; expected a "
-            "width that the heads divide"
-        )
-    if settings.noise_step > settings.timesteps:
-        raise UsageError(
-            f"detector.noise_step is {settings.noise_step}, but detector.timesteps is "
-            f"{settings.timesteps}; expected at most as many"
-        )
-    if settings.sampler_steps > settings.noise_step:
-        raise UsageError(
-            f"detector.sampler_steps is {settings.sampler_steps}, but detector.noise_step is "
-            f"{settings.noise_step}; expected at most as many"
-        )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(settings.seed)
-        detector = DPDiff(
-            DPDiffConfig(
-                tokens=prototypes.transform.tokens,
-                dimensions=prototypes.transform.dimensions,
-                local_prototypes=prototypes.local_sizes,
-                local_neighbours=banks.local_neighbours,
-                global_prototypes=len(prototypes.globally),
-                global_neighbours=banks.global_neighbours,
-                temperature=banks.temperature,
-                norm_power=prototypes.spaces.norm_power,
-                width=settings.width,
-                blocks=settings.blocks,
-                heads=settings.heads,
-                timesteps=settings.timesteps,
-                noise_step=settings.noise_step,
-                sampler_steps=settings.sampler_steps,
-                noise_draws=settings.noise_draws,
-                prototype_share=settings.prototype_share,
-            )
-        )
-    with torch.no_grad():
-        detector.spaces.load_state_dict(prototypes.spaces.state_dict())
-        detector.local_bank.prototypes.copy_(prototypes.local)
-        detector.global_bank.prototypes.copy_(prototypes.globally)
+    detector: Detector = kind_of(params.detector.name).build(params, prototypes)
     return detector
 
 
@@ -187,14 +147,13 @@ def build(params: Params, prototypes: Prototypes) -> DPDiff:
 def normalise(
     model: InspectionModel, store: FeatureStore, hashes: tuple[str, ...], device: torch.device
 ) -> None:
-    """Take the spread of the map's components from normal images, evenly over the list."""
+    """Take the scales of the detector's scores from normal images, evenly over the list."""
     stride = max(1, len(hashes) // _NORMALISATION_IMAGES)
-    parts: list[Tensor] = []
+    images = []
     for sha256 in hashes[::stride][:_NORMALISATION_IMAGES]:
         tokens = model.tokens([level.to(device) for level in store.read([sha256])])
-        categories, _ = model.routes(tokens)
-        parts.append(model.detector.components(tokens, categories))
-    model.detector.fit_spread(torch.cat(parts))
+        images.append((tokens, model.routes(tokens)[0]))
+    model.detector.fit_scales(images)
 
 
 def _key(params: Params, manifest: pd.DataFrame, store: FeatureStore, machine: str) -> str:
@@ -206,7 +165,9 @@ def _key(params: Params, manifest: pd.DataFrame, store: FeatureStore, machine: s
         "machine": machine,
         "torch": torch.__version__,
         "backbone": store.identity.key,
-        "params": params.fingerprint("features", "prototypes", "detector"),
+        "params": params.fingerprint(
+            "features", "prototypes", *kind_of(params.detector.name).sections
+        ),
         "images": rows[["path", "category", "group", "sha256"]].astype(str).to_numpy().tolist(),
         "prototypes": [
             sha256_file(path) for path in sorted(folder.iterdir()) if path.suffix == ".safetensors"
@@ -216,13 +177,13 @@ def _key(params: Params, manifest: pd.DataFrame, store: FeatureStore, machine: s
 
 
 def _summary(
-    params: Params, progress: Progress, learn: TrainingImages, held_out: TrainingImages
+    progress: Progress, learn: TrainingImages, held_out: TrainingImages
 ) -> dict[str, object]:
     return {
         "train_images": len(learn),
         "held_out_images": len(held_out),
         "steps": progress.step,
-        "stopped_early": progress.step < params.detector.steps,
+        "stopped_early": progress.stopped_early,
         "best_step": progress.best_step,
         "best_loss": progress.best_loss,
         "curve": progress.curve,

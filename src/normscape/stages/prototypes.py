@@ -8,6 +8,7 @@ from rich.console import Console
 from normscape.backbones import select_device
 from normscape.backbones.runtime import available_cores
 from normscape.data.manifest import read_manifest
+from normscape.detectors.kinds import hold_out_percent, kind_of
 from normscape.features.extract import ensure_features
 from normscape.features.store import FeatureStore
 from normscape.features.transform import TokenTransform
@@ -21,9 +22,9 @@ from normscape.prototypes.sample import TokenSample, sample_tokens
 from normscape.prototypes.spaces import CategorySpaces
 from normscape.prototypes.training import (
     TrainingImages,
-    learning_images,
     stream_maps,
     stream_tokens,
+    training_images,
 )
 
 _LOSS_TOKENS = 8192
@@ -40,7 +41,7 @@ def run(params: Params) -> None:
     torch.set_num_threads(available_cores())
     torch.use_deterministic_algorithms(True, warn_only=True)
     manifest = read_manifest(params.artifacts / "manifest.parquet")
-    images = learning_images(manifest, params)
+    images, _ = training_images(manifest, hold_out_percent(params))
     store = ensure_features(params, images.items(params.data))
     prototypes = fit(params, images, store, select_device())
     with atomic_folder(params.artifacts / "prototypes") as folder:
@@ -57,8 +58,13 @@ def fit(
 ) -> Prototypes:
     """Fit everything on the training images, in two passes over their features."""
     settings, batch = params.prototypes, params.features.batch_size
+    kind = kind_of(params.detector.name)
     transform = TokenTransform.fit(
-        stream_maps(store, images.hashes, batch), params.features, store.shapes, seed=settings.seed
+        stream_maps(store, images.hashes, batch),
+        params.features,
+        store.shapes,
+        seed=settings.seed,
+        by_level=kind.by_level,
     )
     transform = transform.to(device)
     tokens = stream_tokens(
@@ -74,7 +80,7 @@ def fit(
     spaces = CategorySpaces.fit([sample.of_category(c) for c in categories], settings.norm_power)
     local = LocalBank.fit(
         [spaces.enter(sample.of_category(c).float(), c).to(device) for c in categories],
-        per_category=settings.local_per_category,
+        per_category=kind.prototypes(params),
         iterations=settings.local_steps,
         neighbours=settings.local_neighbours,
         temperature=settings.temperature,

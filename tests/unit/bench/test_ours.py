@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from bench import ours
-from bench.ours import SCORING, bench_params, run_ours, trained, with_changes
+from bench.ours import bench_params, run_ours, scoring, trained, with_changes
 from normscape.errors import UsageError
 from normscape.files import write_json
 from normscape.params import Params
@@ -29,7 +29,8 @@ def test_changes_are_validated_and_leave_the_rest() -> None:
 
 
 def test_all_scoring_parameters_exist() -> None:
-    with_changes(bench_params(), {name: ours._value(bench_params(), name) for name in SCORING})
+    params = bench_params()
+    with_changes(params, {name: ours._value(params, name) for name in scoring(params)})
 
 
 @pytest.fixture
@@ -101,6 +102,6 @@ def test_what_shapes_a_model_trains_another(jobs: list[str]) -> None:
 def test_the_source_names_a_training(jobs: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     seeded = with_changes(bench_params(), {"detector.seed": 0})
     first = trained(_rows(), seeded, name="old")
-    monkeypatch.setattr(ours, "source_hash", lambda: "other")
+    monkeypatch.setattr(ours, "source_hash", lambda _: "other")
     assert trained(_rows(), seeded, name="new") != first
     assert len(jobs) == 2

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from normscape.detectors.dpdiff import DPDiff
+from normscape.detectors.base import Detector
 from normscape.features.transform import TokenTransform
 from normscape.params import Params
 from normscape.prototypes.artifact import Prototypes
@@ -25,6 +25,7 @@ def params() -> Params:
         {
             "features": {"grid": GRID, "dimensions": DIMENSIONS},
             "prototypes": {"local_per_category": 16},
+            "proad": {"prototypes": 16},
             "detector": {
                 "steps": 30, "batch_tokens": 256, "width": 16, "blocks": 1, "heads": 2,
                 "noise_step": 20, "timesteps": 100, "prototype_share": 0.6,
@@ -65,7 +66,7 @@ def prototypes(sample: TokenSample, params: Params) -> Prototypes:
     transform = TokenTransform(
         {
             "shapes": [[DIMENSIONS, GRID, GRID]], "grid": GRID, "neighbourhood": 1,
-            "dimensions": DIMENSIONS, "whitening": 0.0, "explained": 1.0,
+            "dimensions": DIMENSIONS, "whitening": 0.0, "explained": 1.0, "level_sizes": [3, 5],
         }
     )  # fmt: skip
     transform.get_buffer("projection_0").copy_(torch.eye(DIMENSIONS))
@@ -87,5 +88,5 @@ def prototypes(sample: TokenSample, params: Params) -> Prototypes:
 
 
 @pytest.fixture
-def detector(prototypes: Prototypes, params: Params) -> DPDiff:
+def detector(prototypes: Prototypes, params: Params) -> Detector:
     return build(params, prototypes)

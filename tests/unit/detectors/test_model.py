@@ -12,21 +12,25 @@ from normscape.stages.detector import build
 ROUTES = torch.tensor([[0, 1]])
 
 
-@pytest.fixture(params=[0.6, 1.0], ids=["with diffusion", "distance alone"])
+DIFFUSION, DISTANCE, PROAD = (
+    {"prototype_share": 0.6}, {"prototype_share": 1.0}, {"name": "proad"},
+)  # fmt: skip
+
+
+@pytest.fixture(params=[DIFFUSION, DISTANCE, PROAD], ids=["diffusion", "distance", "proad"])
 def model(request, prototypes, params, images) -> InspectionModel:
-    settings = params.detector.model_copy(update={"prototype_share": request.param})
+    settings = params.detector.model_copy(update=request.param)
     detector = build(params.model_copy(update={"detector": settings}), prototypes)
     torch.manual_seed(0)
     with torch.no_grad():
-        for parameter in [] if detector.denoiser is None else detector.denoiser.parameters():
-            parameter.add_(0.1 * torch.randn_like(parameter))
+        for name, parameter in detector.named_parameters():
+            if "bank" not in name:
+                parameter.add_(0.1 * torch.randn_like(parameter))
     complete = InspectionModel(
         prototypes.transform, detector, prototypes.head,
         categories=prototypes.categories, maps=params.maps, routed_categories=2, route_margin=100.0,
     ).eval()  # fmt: skip
-    if settings.diffuses:
-        with torch.no_grad():
-            detector.fit_spread(detector.components(images(8, 2), ROUTES.expand(8, -1)))
+    detector.fit_scales((image, ROUTES) for image in images(8, 2).split(1))
     return complete
 
 
@@ -63,7 +67,7 @@ def test_cached_and_fresh_features_score_alike(model, images):
     assert torch.equal(model(maps).score, model([level.half().float() for level in maps]).score)
 
 
-@pytest.mark.parametrize("model", [0.6], indirect=True)
+@pytest.mark.parametrize("model", [DIFFUSION], indirect=True)
 def test_components_are_fused_in_units_of_their_spread(model, images):
     found = model.detector.components(images(40, 7), ROUTES.expand(40, -1))
     standard = (found / model.detector.spread).flatten(0, 1)
@@ -73,7 +77,7 @@ def test_components_are_fused_in_units_of_their_spread(model, images):
     torch.testing.assert_close(fused[:, 0], 0.6 * standard[:, 0] + 0.4 * standard[:, 2])
 
 
-@pytest.mark.parametrize("model", [1.0], indirect=True)
+@pytest.mark.parametrize("model", [DISTANCE], indirect=True)
 def test_without_diffusion_the_map_is_the_distance_and_nothing_is_left_of_the_denoiser(
     model, images
 ):
@@ -141,8 +145,8 @@ def test_no_model_is_a_usage_error(tmp_path):
         lambda folder: (folder / "model.safetensors").write_bytes(b"x" * 100),
         lambda folder: (folder / "model.json").write_text("{"),
         lambda folder: edit(folder, lambda c: c.update(format=99)),
-        lambda folder: edit(folder, lambda c: c["detector"].update(local_prototypes=[3, 4])),
-        lambda folder: edit(folder, lambda c: c["detector"].pop("blocks")),
+        lambda folder: edit(folder, lambda c: c["detector"].update(dimensions=4)),
+        lambda folder: edit(folder, lambda c: c["detector"].pop("width")),
         lambda folder: edit(folder, lambda c: c["detector"].update(name="other")),
         lambda folder: edit(folder, lambda c: c.update(maps={"size": 1})),
         lambda folder: edit(folder, lambda c: c.pop("transform")),

@@ -1,5 +1,6 @@
 """Training: it learns, it stops, and an interruption changes nothing."""
 
+import itertools
 import subprocess
 from pathlib import Path
 
@@ -8,13 +9,21 @@ import torch
 
 from normscape.detectors.batches import BatchSource
 from normscape.detectors.checkpoint import Checkpoints
+from normscape.detectors.kinds import NAMES, kind_of
 from normscape.detectors.trainer import Trainer
+from normscape.errors import NormscapeError
 from normscape.stages.curves import training_curves
 from normscape.stages.detector import build
 
 
 class InterruptedTrainingError(Exception):
     pass
+
+
+@pytest.fixture(params=NAMES)
+def params(request, params):
+    """Those of each detector in turn."""
+    return changed(params, name=request.param)
 
 
 @pytest.fixture
@@ -37,7 +46,8 @@ def changed(params, **detector):
 def train(tmp_path: Path, prototypes, params, data, *, report=silent, evaluated=unwatched, key="k"):
     detector = build(params, prototypes)
     checkpoints = Checkpoints(tmp_path, key)
-    progress = Trainer(detector, *data, params, checkpoints).run(report, evaluated)
+    objective = kind_of(params.detector.name).objective(detector, params)
+    progress = Trainer(objective, *data, checkpoints).run(report, evaluated)
     return detector.state_dict(), progress
 
 
@@ -52,7 +62,8 @@ def test_the_loss_falls(tmp_path, prototypes, params, data):
 def test_banks_are_trained_jointly(tmp_path, prototypes, params, data):
     state, _ = train(tmp_path, prototypes, params, data)
     assert not torch.equal(state["local_bank.prototypes"], prototypes.local)
-    assert not torch.equal(state["global_bank.prototypes"], prototypes.globally)
+    if "global_bank.prototypes" in state:
+        assert not torch.equal(state["global_bank.prototypes"], prototypes.globally)
 
 
 def test_same_seed_same_bits(tmp_path, prototypes, params, data):
@@ -60,7 +71,9 @@ def test_same_seed_same_bits(tmp_path, prototypes, params, data):
     second, _ = train(tmp_path, prototypes, params, data, key="b")
     assert all(torch.equal(first[name], second[name]) for name in first)
     other, _ = train(tmp_path, prototypes, changed(params, seed=1), data, key="c")
-    assert not torch.equal(first["denoiser.inward.weight"], other["denoiser.inward.weight"])
+    weights = [name for name in first if name.endswith("weight")]
+    assert weights
+    assert not any(torch.equal(first[name], other[name]) for name in weights)
 
 
 @pytest.mark.parametrize("at", [1, 26, 28])
@@ -124,14 +137,34 @@ def test_watched_or_not_the_training_is_the_same(
     assert (tmp_path / "curves/plots/metrics/held_out.tsv").exists() != repository
 
 
-@pytest.mark.slow
 def test_stops_early_with_the_best_tensors(tmp_path, prototypes, params, data):
-    # A learning rate that destroys: the first evaluation stays the best one.
-    wild = changed(params, learning_rate=30.0, steps=500, patience=2)
-    _, progress = train(tmp_path, prototypes, wild, data)
-    assert progress.step < 500
-    assert progress.stale == 2
-    assert progress.best_loss == min(entry["held_out"] for entry in progress.curve)
+    detector = build(params := changed(params, steps=500, patience=2), prototypes)
+    objective = kind_of(params.detector.name).objective(detector, params)
+    rising = itertools.count()
+    objective.held_out = lambda _: torch.tensor(float(next(rising)))
+    states = {}
+
+    def keep(step: int, loss: float) -> None:
+        states[step] = {name: value.clone() for name, value in detector.state_dict().items()}
+
+    progress = Trainer(objective, *data, Checkpoints(tmp_path, "k")).run(keep, unwatched)
+    assert (progress.step, progress.best_step, progress.stale) == (75, 25, 2)
+    assert progress.stopped_early
+    assert progress.best_loss == progress.curve[0]["held_out"]
+    state = detector.state_dict()
+    assert all(torch.equal(state[name], value) for name, value in states[25].items())
+    assert not all(torch.equal(state[name], value) for name, value in states[75].items())
+
+
+@pytest.mark.parametrize("observed", [True, False])
+def test_a_training_that_diverges_ends_with_what_to_do(
+    tmp_path, prototypes, params, data, *, observed
+):
+    wild = changed(params, learning_rate=1e30, steps=30)
+    sample, held_out = data
+    with pytest.raises(NormscapeError, match=r"lower 'detector\.learning_rate'"):
+        train(tmp_path, prototypes, wild, (sample, held_out if observed else None))
+    assert not list(tmp_path.iterdir())
 
 
 def test_without_held_out_images_all_steps_are_done(tmp_path, prototypes, params, sample):
@@ -146,14 +179,14 @@ def test_batches_depend_on_the_step_alone_and_balance_categories(images):
     sample = sample_tokens([images(40, 0)], [0] * 38 + [1] * 2, 100_000, 0)
 
     def source() -> BatchSource:
-        return BatchSource(
-            sample, images=16, tokens=8, timesteps=100, seed=3, device=torch.device("cpu")
-        )
+        return BatchSource(sample, images=16, tokens=8, seed=3, device=torch.device("cpu"))
 
     one, other = source(), source()
     other.draw(0)
     first, second = one.draw(7), other.draw(7)
-    assert all(torch.equal(vars(first)[name], vars(second)[name]) for name in vars(first))
+    names = ("tokens", "region", "embedding", "category")
+    assert all(torch.equal(vars(first)[name], vars(second)[name]) for name in names)
+    assert first.seed == second.seed != one.draw(8).seed
     assert not torch.equal(one.draw(8).tokens, first.tokens)
     rare = sum(
         bool((embedding == sample.embedding[38:]).all(dim=1).any())
@@ -161,4 +194,13 @@ def test_batches_depend_on_the_step_alone_and_balance_categories(images):
         for embedding in one.draw(step).embedding
     )
     assert 110 < rare < 210
-    assert (one.draw(1, time=20).time == 20).all()
+
+
+def test_every_token_of_an_image_is_drawn_once_before_any_again(images):
+    from normscape.prototypes.sample import sample_tokens
+
+    sample = sample_tokens([images(4, 0)], [0] * 4, 100_000, 0)
+    whole = BatchSource(sample, images=2, tokens=96, seed=3, device=torch.device("cpu")).draw(0)
+    for drawn in whole.tokens:
+        assert len(drawn[:64].unique(dim=0)) == 64
+        assert torch.equal(drawn[64:], drawn[:32])

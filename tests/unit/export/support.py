@@ -6,8 +6,11 @@ import numpy as np
 import torch
 
 from normscape.calibration.calibrator import Calibration, fit_calibration
-from normscape.detectors.dpdiff import DPDiff, DPDiffConfig
+from normscape.detectors.dpdiff.config import DPDiffConfig
+from normscape.detectors.dpdiff.detector import DPDiff
 from normscape.detectors.model import InspectionModel
+from normscape.detectors.proad.config import ProADConfig
+from normscape.detectors.proad.detector import ProAD
 from normscape.features.transform import TokenTransform
 from normscape.novelty.dlsr import DLSR, DLSRConfig
 from normscape.novelty.inspector import Inspector
@@ -35,6 +38,8 @@ def transform(grid: int = 8, neighbourhood: int = 1, dimensions: int = 8) -> Tok
 def model(
     sizes: tuple[int, ...] = (5, 9, 3),
     *,
+    name: str = "dpdiff",
+    neighbours: int = 4,
     share: float = 1.0,
     power: float = 0.5,
     novelty: bool = True,
@@ -42,12 +47,7 @@ def model(
     """As many categories as `sizes`, with that many prototypes each."""
     torch.manual_seed(len(sizes))
     tokens = transform()
-    config = DPDiffConfig(
-        tokens=64, dimensions=8, local_prototypes=sizes, local_neighbours=2, global_prototypes=4,
-        global_neighbours=2, temperature=0.1, norm_power=power, width=16, blocks=1, heads=2,
-        timesteps=10, noise_step=3, sampler_steps=1, noise_draws=1, prototype_share=share,
-    )  # fmt: skip
-    detector = DPDiff(config)
+    detector = proad(sizes, power, neighbours) if name == "proad" else dpdiff(sizes, power, share)
     detector.local_bank.prototypes.data.normal_()
     detector.spaces.origin.normal_()
     detector.spaces.scale.uniform_(0.5, 2.0)
@@ -60,6 +60,26 @@ def model(
         route_margin=100.0,
     )  # fmt: skip
     return Inspector(plain, stranger() if novelty else None)
+
+
+def dpdiff(sizes: tuple[int, ...], power: float, share: float) -> DPDiff:
+    config = DPDiffConfig(
+        tokens=64, dimensions=8, local_prototypes=sizes, local_neighbours=2, global_prototypes=4,
+        global_neighbours=2, temperature=0.1, norm_power=power, width=16, blocks=1, heads=2,
+        timesteps=10, noise_step=3, sampler_steps=1, noise_draws=1, prototype_share=share,
+    )  # fmt: skip
+    return DPDiff(config)
+
+
+def proad(sizes: tuple[int, ...], power: float, neighbours: int) -> ProAD:
+    config = ProADConfig(
+        tokens=64, dimensions=8, level_sizes=(2, 5, 1), prototypes=sizes, neighbours=neighbours,
+        temperature=0.2, norm_power=power, width=16, layers=2, heads=2,
+    )  # fmt: skip
+    detector = ProAD(config)
+    for parameter in detector.decoder.parameters():
+        parameter.data.add_(0.2 * torch.randn_like(parameter))
+    return detector
 
 
 def stranger() -> Novelty:

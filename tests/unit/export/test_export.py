@@ -165,8 +165,8 @@ def test_changed_weights_leave_nothing_behind(
 
     def changed(*arguments):
         graph = honest(*arguments)
-        graph.bank.prototypes += 0.01 * torch.randn_like(graph.bank.prototypes)
-        graph.bank.lengths.copy_(graph.bank.prototypes.square().sum(dim=1))
+        graph.detector.bank.prototypes += 0.01 * torch.randn_like(graph.detector.bank.prototypes)
+        graph.detector.bank.lengths.copy_(graph.detector.bank.prototypes.square().sum(dim=1))
         return graph
 
     monkeypatch.setattr(writing, "DetectorGraph", changed)

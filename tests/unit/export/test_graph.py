@@ -3,6 +3,7 @@ import openvino
 import pytest
 import torch
 
+from normscape.detectors.kinds import NAMES
 from normscape.errors import NormscapeError
 from normscape.export.graph import OUTPUTS, DetectorGraph, TokenGraph
 from normscape.export.trace import trace
@@ -42,8 +43,11 @@ def test_values_beyond_float16_are_clamped_and_small_ones_kept() -> None:
 @pytest.mark.parametrize("count", [1, 3, 16])
 @pytest.mark.parametrize("sizes", [(5, 9, 3), (7, 7), (6,)])
 @pytest.mark.parametrize(("power", "novelty"), [(0.0, True), (0.5, False), (1.0, True)])
-def test_the_graph_says_what_the_model_says(count: int, sizes, power: float, novelty: bool) -> None:
-    built = model(sizes, power=power, novelty=novelty)
+@pytest.mark.parametrize("name", NAMES)
+def test_the_graph_says_what_the_model_says(
+    name: str, count: int, sizes, power: float, novelty: bool
+) -> None:
+    built = model(sizes, name=name, power=power, novelty=novelty)
     maps = level_maps(count)
     expected, found = built(maps), judged(graph_of(built), maps)
     assert torch.equal(found["category"], expected.category)
@@ -68,8 +72,9 @@ def test_openvino_follows_the_graph_of_any_bundle(novelty: bool) -> None:
         np.testing.assert_allclose(value, expected[name], rtol=1e-3, atol=1e-3, err_msg=name)
 
 
-def test_an_image_goes_to_the_better_of_two_close_categories() -> None:
-    built = model((5, 9))
+@pytest.mark.parametrize("name", NAMES)
+def test_an_image_goes_to_the_better_of_two_close_categories(name: str) -> None:
+    built = model((5, 9), name=name)
     graph = graph_of(built)
     maps = level_maps(1)
     with torch.no_grad():
@@ -85,15 +90,23 @@ def test_an_image_goes_to_the_better_of_two_close_categories() -> None:
     expected, found = built(maps), judged(graph_of(built), maps)
     assert found["category"].item() == expected.category.item() == 0
     torch.testing.assert_close(found["map"], expected.map, rtol=1e-3, atol=1e-4)
-    first_only = model((5, 9))
+    first_only = model((5, 9), name=name)
     first_only.load_state_dict(built.state_dict())
     first_only.detector.freeze()
     first_only.route_margin = 1.0
     assert not torch.allclose(found["map"], judged(graph_of(first_only), maps)["map"], atol=1e-2)
 
 
-def test_an_image_does_not_depend_on_its_batch_mates() -> None:
-    graph, maps = graph_of(model()), level_maps(5)
+def test_without_the_constraint_the_graph_says_the_same_too() -> None:
+    built, maps = model((5, 9, 3), name="proad", neighbours=0), level_maps(4)
+    expected, found = built(maps), judged(graph_of(built), maps)
+    torch.testing.assert_close(found["score"], expected.score, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(found["map"], expected.map, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_image_does_not_depend_on_its_batch_mates(name: str) -> None:
+    graph, maps = graph_of(model(name=name)), level_maps(5)
     together = judged(graph, maps)
     for row in range(5):
         alone = judged(graph, tuple(level[row : row + 1] for level in maps))

@@ -199,3 +199,28 @@ def test_a_level_has_its_weight_of_the_variance_whatever_its_channels_and_their_
 def test_weights_must_be_one_a_level() -> None:
     with pytest.raises(UsageError, match="one weight per level"):
         fit(level_weights=(1.0, 2.0))
+
+
+@pytest.mark.parametrize("whitening", [0.0, 0.5])
+def test_by_level_every_number_of_a_token_is_of_one_level(whitening: float) -> None:
+    settings = params(whitening=whitening)
+    fitted = TokenTransform.fit(batches(), settings, SHAPES, by_level=True)
+    sizes = fitted.level_sizes
+    assert sum(sizes) == 12
+    assert min(sizes) >= 1
+    tokens = all_tokens(fitted)
+    assert tokens.pow(2).mean().item() == pytest.approx(1.0, abs=1e-3)
+    parts = torch.split(tokens, list(sizes), dim=-1)
+    silent = [torch.zeros(1, *shape) for shape in SHAPES]
+    for level, shape in enumerate(SHAPES):
+        heard = [*silent]
+        heard[level] = torch.ones(1, *shape)
+        moved = (fitted(heard) - fitted(silent))[0].split(list(sizes), dim=-1)
+        assert [bool(part.abs().max() > 1e-4) for part in moved] == [n == level for n in range(3)]
+        # Principal components of a level do not vary together.
+        covariance = torch.cov(parts[level].T).view(sizes[level], -1)
+        assert (covariance - covariance.diag().diag()).abs().max() < 1e-2
+    again = TokenTransform.from_config(fitted.config())
+    assert again.level_sizes == sizes
+    assert fit().level_sizes == ()
+    assert "level_sizes" not in fit().config()

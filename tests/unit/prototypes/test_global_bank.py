@@ -58,6 +58,11 @@ def test_threads_are_put_back():
 
 def test_a_plan_without_mass_is_an_error():
     with pytest.raises(NormscapeError, match="ot_regularisation"):
+        transport_plan(torch.full((4, 3), 1e9), 0.05, 1.0)
+
+
+def test_costs_that_are_not_finite_are_an_error():
+    with pytest.raises(NormscapeError, match="costs that are not finite"):
         transport_plan(torch.full((4, 3), float("nan")), 0.05, 1.0)
 
 

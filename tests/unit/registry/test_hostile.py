@@ -207,7 +207,7 @@ def test_a_decision_that_contradicts_itself_is_refused(make_bundle, registry: Re
 def test_a_model_that_would_fill_the_memory_is_refused(
     bundle: Path, registry: Registry, detector: dict[str, Any]
 ) -> None:
-    change(bundle, "model.json", detector=detector)
+    change(bundle, "model.json", detector={"name": "dpdiff"} | detector)
     refused(bundle, r"model\.json .*(asks for \d+ bytes|a size of)", registry)
 
 

@@ -17,7 +17,9 @@ import json, os, signal, sys
 from pathlib import Path
 import torch
 from normscape.detectors.checkpoint import Checkpoints
-from normscape.detectors.dpdiff import DPDiff, DPDiffConfig
+from normscape.detectors.dpdiff.config import DPDiffConfig
+from normscape.detectors.dpdiff.detector import DPDiff
+from normscape.detectors.dpdiff.objective import DPDiffObjective
 from normscape.detectors.trainer import Trainer
 from normscape.params import Params
 from normscape.prototypes.sample import sample_tokens
@@ -40,7 +42,8 @@ end = int(sys.argv[1]) if len(sys.argv) > 1 else None
 def report(step, loss):
     if step == end:
         os.kill(os.getpid(), signal.SIGKILL)
-trainer = Trainer(detector, tokens(24), tokens(6), params, Checkpoints(Path("checkpoints"), "k"))
+objective = DPDiffObjective(detector, params)
+trainer = Trainer(objective, tokens(24), tokens(6), Checkpoints(Path("checkpoints"), "k"))
 with training_curves(Path("state/dvclive/detector")) as evaluated:
     progress = trainer.run(report, evaluated)
 print(json.dumps(progress.curve))

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
+from normscape.detectors.base import Detector
+from normscape.detectors.dpdiff.config import DPDiffConfig
+from normscape.detectors.settle import settle
 from normscape.diffusion.denoiser import Condition, Denoiser
 from normscape.diffusion.sampler import reconstruct
 from normscape.diffusion.schedule import Schedule
@@ -21,53 +22,7 @@ from normscape.prototypes.spaces import CategorySpaces
 _NOISE_SEED = 20_240_131
 
 
-@dataclass(frozen=True)
-class DPDiffConfig:
-    """The shape of a detector and how it scores; everything but the tensors.
-
-    Attributes:
-        tokens: N, per image.
-        dimensions: D, of a token.
-        local_prototypes: K_l of each category.
-        local_neighbours: k, per token.
-        global_prototypes: K_g.
-        global_neighbours: m, per image.
-        temperature: Of the aggregation of local prototypes.
-        norm_power: Of the spaces of the categories.
-        width: Of the denoiser.
-        blocks: Of the denoiser.
-        heads: Of its attention.
-        timesteps: T.
-        noise_step: Where the reconstruction starts.
-        sampler_steps: Denoiser evaluations per reconstruction.
-        noise_draws: Reconstructions that are averaged.
-        prototype_share: Weight of the prototype distance in the map; at 1 there is no diffusion.
-    """
-
-    tokens: int
-    dimensions: int
-    local_prototypes: tuple[int, ...]
-    local_neighbours: int
-    global_prototypes: int
-    global_neighbours: int
-    temperature: float
-    norm_power: float
-    width: int
-    blocks: int
-    heads: int
-    timesteps: int
-    noise_step: int
-    sampler_steps: int
-    noise_draws: int
-    prototype_share: float
-
-    @property
-    def diffuses(self) -> bool:
-        """Whether the reconstruction has a part in the map."""
-        return self.prototype_share < 1.0
-
-
-class DPDiff(nn.Module):
+class DPDiff(Detector):
     """The detector; see docs/methods.md.
 
     Args:
@@ -75,6 +30,8 @@ class DPDiff(nn.Module):
         frozen: Whether its local prototypes will be loaded as `freeze` left them.
     """
 
+    name = "dpdiff"
+    config: DPDiffConfig
     residual_scale: Tensor
     noise: Tensor
     spread: Tensor
@@ -115,10 +72,6 @@ class DPDiff(nn.Module):
         self.register_buffer("noise", noise)
         self.register_buffer("spread", torch.ones(3))
 
-    def config_dict(self) -> dict[str, Any]:
-        """The configuration as JSON values."""
-        return asdict(self.config)
-
     def freeze(self) -> None:
         """End the training: what is scored with is what is stored."""
         self.local_bank.freeze()
@@ -135,7 +88,7 @@ class DPDiff(nn.Module):
         # One image at a time, for the same bits whatever the batch.
         scores = []
         for image, routes in zip(tokens, categories.tolist(), strict=True):
-            inside, category, ranks = self._settle(image, routes)
+            inside, category, ranks = settle(self.spaces, self.local_bank, image, routes)
             nearest = self.local_bank.nearest(inside, category, ranks)
             scores.append(self.spaces.differences(inside, nearest))
         return torch.stack(scores)
@@ -155,30 +108,8 @@ class DPDiff(nn.Module):
             ]
         )
 
-    def _settle(self, tokens: Tensor, categories: Sequence[int]) -> tuple[Tensor, int, Tensor]:
-        """The category whose prototypes explain an image best.
-
-        Args:
-            tokens: `(N, D)` of one image.
-            categories: To choose from.
-
-        Returns:
-            What `LocalBank` takes: the tokens `(N, D)` in the category's space, the category, and
-            their ranks among its prototypes.
-        """
-        best: tuple[float, tuple[Tensor, int, Tensor]] | None = None
-        for category in categories:
-            inside = self.spaces.enter(tokens, category)
-            ranks = self.local_bank.ranks(inside, category)
-            misfit = (ranks.amin(dim=1).mean() + inside.square().sum(dim=1).mean()).item()
-            if best is None or misfit < best[0]:
-                best = misfit, (inside, category, ranks)
-        if best is None:
-            raise ValueError("expected at least one category to compare an image with")
-        return best[1]
-
     def _components(self, outside: Tensor, categories: Sequence[int]) -> Tensor:
-        inside, category, ranks = self._settle(outside, categories)
+        inside, category, ranks = settle(self.spaces, self.local_bank, outside, categories)
         match = self.local_bank(inside, category, ranks)
         tokens = inside.unsqueeze(0)
         aggregate = match.aggregate.unsqueeze(0)
@@ -230,6 +161,10 @@ class DPDiff(nn.Module):
         standard = components / self.spread
         return share * standard[..., :2] + (1.0 - share) * standard[..., 2:]
 
-    def fit_spread(self, components: Tensor) -> None:
-        """Take the spread of the components `(..., 3)` of normal tokens."""
-        self.spread.copy_(components.flatten(0, -2).std(dim=0).clamp_min(1e-6))
+    @torch.no_grad()
+    def fit_scales(self, images: Iterable[tuple[Tensor, Tensor]]) -> None:
+        """Take the spread of the components of normal tokens; there is none without diffusion."""
+        if not self.config.diffuses:
+            return
+        parts = [self.components(tokens, categories) for tokens, categories in images]
+        self.spread.copy_(torch.cat(parts).flatten(0, -2).std(dim=0).clamp_min(1e-6))

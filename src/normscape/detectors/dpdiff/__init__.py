@@ -1,0 +1,1 @@
+"""DPDiff-AD after its published abstract: dual prototypes, and diffusion conditioned on both."""

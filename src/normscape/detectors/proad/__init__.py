@@ -1,0 +1,1 @@
+"""Pro-AD after its published abstract: images are rebuilt from prototypes that adapt to them."""
