@@ -124,7 +124,8 @@ def ids(params: Params, backbone: Backbone) -> Measured:
               "at least", f"keep their id with 20 % new images, {name}, {words}")
         for name in REAL
         for way, words in (("grown", "as a scheduled run adds them"),
-                           ("afresh", "everything learned anew"))
+                           ("worked_on", "a new space after a type got a name"),
+                           ("afresh", "everything learned anew because a person asked for it"))
     ]  # fmt: skip
     return raw, claims
 

@@ -20,6 +20,7 @@ from normscape.backbones import Backbone
 from normscape.discovery.assign import assign
 from normscape.discovery.catalogue import Catalogue
 from normscape.discovery.describe import Described, Flagged
+from normscape.discovery.edit import name_type
 from normscape.discovery.group import group
 from normscape.discovery.knowledge import Placed
 from normscape.discovery.learn import discover
@@ -43,14 +44,19 @@ def keeps_ids(
         params: Section `discovery`.
 
     Returns:
-        `grown`: the new images were added to what is known; `afresh`: everything was learned anew.
+        `grown`: the new images were added to what is known; `worked_on`: the space was learned
+        anew after a type had got a name; `afresh`: everything was learned anew.
     """
     order = np.random.default_rng(0).permutation(len(flagged))
     old = [flagged[i] for i in order[: round(len(flagged) / (1 + _NEW))]]
     before = discover(backbone, old, Catalogue(flagged[0].category, {}), params).catalogue
+    named = name_type(before, before.living[0].id, "known")
+    early = params.model_copy(update={"refit_growth": 1.0 + _NEW / 2})
     found = {}
-    for name, afresh in (("grown", False), ("afresh", True)):
-        after = discover(backbone, flagged, before, params, afresh=afresh).catalogue
+    for name, known, own in (
+        ("grown", before, params), ("worked_on", named, early), ("afresh", before, params),
+    ):  # fmt: skip
+        after = discover(backbone, flagged, known, own, afresh=name == "afresh").catalogue
         same = [after.members[each.sha256].type == before.members[each.sha256].type for each in old]
         found[name] = float(np.mean(same))
     return found

@@ -17,6 +17,7 @@ from normscape.discovery.identify import identify, labels_of
 from normscape.discovery.knowledge import Knowledge, Placed
 from normscape.discovery.outcome import Discovery, member, notes_on
 from normscape.discovery.regions import Level
+from normscape.discovery.respace import is_worked_on, respace
 from normscape.discovery.space import nearest_other
 from normscape.discovery.verdict import NOTHING, Verdict
 from normscape.params import DiscoveryParams
@@ -35,9 +36,10 @@ def discover(
 
     Without knowledge, with `refit_growth` times as many images as the space was learned from, with
     another backbone, or when asked to, space and prototypes are learned from all images given, and
-    each group takes the id of the type that it overlaps most. Otherwise the new images are placed
-    in the known space, and those that fit no prototype become new types where there are enough.
-    Before that, images that a person has called good or another product's leave the catalogue.
+    each group takes the id of the type that it overlaps most; but unless asked to, what was sorted
+    stays so in a catalogue that people have worked on. Otherwise the new images are placed in the
+    known space, and those that fit no prototype become new types where there are enough. Before
+    that, images that a person has called good or another product's leave the catalogue.
 
     Args:
         backbone: The frozen network.
@@ -68,11 +70,17 @@ def _sorted(
     fresh = [each for each in flagged if each.sha256 not in known.members]
     grown = len(flagged) >= params.refit_growth * max(known.fitted, 1)
     other = known.backbone != backbone.identity.as_dict()
+    renewed = False
     if flagged and (afresh or known.knowledge is None or other or (grown and fresh)):
-        return _learn(backbone, flagged, known, params)
+        kept = None
+        if is_worked_on(known) and known.knowledge is not None and not afresh:
+            kept = respace(backbone, flagged, known, params)
+        if kept is None:
+            return _learn(backbone, flagged, known, params)
+        known, renewed = kept, True
     if not fresh:
-        return Discovery(known, (), (), False, None, ())
-    return grow(backbone, fresh, known, params)
+        return Discovery(known, (), (), renewed, None, ())
+    return replace(grow(backbone, fresh, known, params), refitted=renewed)
 
 
 def _learn(

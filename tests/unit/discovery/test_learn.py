@@ -12,6 +12,7 @@ from normscape.discovery.catalogue import Catalogue
 from normscape.discovery.edit import label_images, merge_types, name_type, split_type
 from normscape.discovery.learn import discover
 from normscape.discovery.regions import square
+from normscape.discovery.respace import is_worked_on
 from normscape.errors import UsageError
 from normscape.params import DiscoveryParams
 
@@ -162,6 +163,26 @@ def test_another_backbone_learns_anew_and_ids_stay(learned):
     assert again.refitted
     assert again.new_types == ()
     assert types_of(again.catalogue, flagged) == types_of(found.catalogue, flagged)
+
+
+@pytest.mark.parametrize("backbone", [BACKBONE, SmallBackbone("1")])
+def test_what_people_have_worked_on_is_not_sorted_again(learned, backbone):
+    flagged, found = learned
+    kinds = _kind_of_types(learned)
+    line = kinds["line"].id
+    merged = merge_types(found.catalogue, kinds["spot"].id, line)
+    more = [*flagged, *many(KINDS, 14, start=500), *many(["flake"], 8)]
+
+    later = discover(backbone, more, merged, PARAMS)
+
+    assert later.refitted
+    assert later.catalogue.fitted == len(more)
+    assert types_of(later.catalogue, flagged) == types_of(merged, flagged)
+    new = dict(zip(types_of(later.catalogue, more), kinds_of(more), strict=True))
+    assert new[kinds["patch"].id] == "patch"
+    assert "flake" in {new[name] for name in later.new_types}
+    assert is_worked_on(later.catalogue)
+    assert not is_worked_on(found.catalogue)
 
 
 def test_a_given_number_of_types_is_kept_to():
