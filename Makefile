@@ -12,7 +12,11 @@ PARALLEL = -n 2 --dist loadfile --no-loadscope-reorder
 LOCK = uv --no-config pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--custom-compile-command 'make lock'
 
-.PHONY: help run test test-fast lint types data repro train score monitor monitor-ui server deploy worker bench-features bench-calibration bench-drift bench-feeds bench-monitor bench-pipeline bench-peers-env bench-quick bench-peers bench-speed bench-export bench-registry bench-scale bench-ablation bench-gate bench-novelty bench-refine bench-relatives services bench-tables soak lock clean
+.PHONY: help run test test-fast lint types data repro train score monitor discover monitor-ui \
+	server deploy worker services soak lock clean bench-tables bench-peers-env bench-quick \
+	bench-ablation bench-calibration bench-discovery bench-drift bench-export bench-features \
+	bench-feeds bench-gate bench-monitor bench-novelty bench-peers bench-pipeline bench-refine \
+	bench-registry bench-relatives bench-scale bench-speed
 
 help: ## Show what there is
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,6 +53,9 @@ score: .venv/.synced ## Score new images with the production model (ARGS="--help
 
 monitor: .venv/.synced ## Compare production scores with the reference (ARGS="--help")
 	@python -m flows.monitor $(ARGS)
+
+discover: .venv/.synced ## Sort what was flagged into kinds of defects (ARGS="--help")
+	@python -m flows.discover $(ARGS)
 
 monitor-ui: .venv/.synced ## The monitoring history in Evidently's UI on loopback
 	@evidently ui --workspace .normscape/monitor/workspace --host 127.0.0.1 --port 8010
@@ -124,6 +131,9 @@ bench-refine: .venv/.synced ## Are refined maps sharper on real defects, and wha
 
 bench-relatives: .venv/.synced ## Every detector and option side by side, three seeds (under 90 minutes of new runs)
 	@python -m bench.relatives
+
+bench-discovery: .venv/.synced ## Are the kinds of defects found, and new ones noticed (under 60 minutes)
+	@python -m bench.discovery
 
 bench-tables: .venv/.synced ## Write bench/README.md from bench/results
 	@python -m bench.tables

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import subprocess
@@ -66,6 +67,19 @@ def write_result(name: str, raw: dict[str, Any], claims: list[Claim]) -> Path:
     }
     write_json(path, content)
     return path
+
+
+def earlier(name: str) -> tuple[dict[str, Any], list[Claim]]:
+    """The figures and claims of a benchmark's last run; empty where there was none."""
+    path = RESULTS / f"{name}.json"
+    if not path.exists():
+        return {}, []
+    content = json.loads(path.read_text(encoding="utf-8"))
+    claims = [
+        Claim(**{key: value for key, value in claim.items() if key != "holds"})
+        for claim in content["claims"]
+    ]
+    return content["raw"], claims
 
 
 def commit() -> dict[str, Any]:

@@ -8,13 +8,12 @@ A part that is run alone (`--part`) replaces its own figures and keeps those of 
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 from bench import production, registry_races, tiles
-from bench.record import RESULTS, Claim, commit, hardware, write_result
+from bench.record import Claim, commit, earlier, hardware, write_result
 
 Measure = Callable[[], tuple[dict[str, Any], list[Claim]]]
 
@@ -33,7 +32,7 @@ def main() -> None:
         "production": production.measured,
         "tiles": tiles.measured,
     }
-    raw, claims = earlier()
+    raw, claims = earlier("registry")
     for part in PARTS if arguments.part is None else (arguments.part,):
         raw[part], found = measures[part]()
         made_with = {"commit": commit(), "hardware": hardware()}
@@ -41,19 +40,6 @@ def main() -> None:
         made = {claim.id for claim in found}
         claims = [claim for claim in claims if claim.id not in made] + found
         print(write_result("registry", raw, claims), flush=True)
-
-
-def earlier() -> tuple[dict[str, Any], list[Claim]]:
-    """The figures and claims of the last run; empty where there was none."""
-    path = RESULTS / "registry.json"
-    if not path.exists():
-        return {}, []
-    content = json.loads(path.read_text(encoding="utf-8"))
-    claims = [
-        Claim(**{key: value for key, value in claim.items() if key != "holds"})
-        for claim in content["claims"]
-    ]
-    return content["raw"], claims
 
 
 if __name__ == "__main__":

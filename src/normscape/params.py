@@ -449,6 +449,40 @@ class ReviewParams(Section):
     window_images: Count = 500
 
 
+class DiscoveryParams(Section):
+    """Which kinds of defects there are.
+
+    Attributes:
+        object_prior: How the object is told from its background.
+        regions: Of an image, at most.
+        views: Of a region, from which the space is learned; a new image is assigned by three.
+        guidance: The region guidance factor: how much more a region's peak counts than its rim.
+        surroundings: Share of a region's normal surroundings that is taken from it.
+        dimensions: Of the space, at most.
+        types: The number of kinds in every category; None: it is estimated.
+        max_types: The largest number that is tried.
+        min_images: Of a kind on average, at least; and of a new kind.
+        min_stability: Agreement of two halves of the images, from 0 of one cloud to 1, below which
+            there is only one kind.
+        unseen_alpha: p-value below which an image belongs to no known kind.
+        refit_growth: Times as many images as the space was learned from: then it is learned anew.
+    """
+
+    seed: int = 0
+    object_prior: Literal["pca", "none"] = "pca"
+    regions: Count = 3
+    views: Annotated[int, Field(ge=3)] = 12
+    guidance: Positive = 3.0
+    surroundings: Share = 1.0
+    dimensions: Annotated[int, Field(ge=2)] = 64
+    types: Count | None = None
+    max_types: Annotated[int, Field(ge=2)] = 12
+    min_images: Annotated[int, Field(ge=2)] = 5
+    min_stability: Share = 0.1
+    unseen_alpha: Probability = 0.05
+    refit_growth: Annotated[float, Field(gt=1)] = 2.0
+
+
 class RetentionParams(Section):
     """What `normscape prune` removes; None: nothing because of it.
 
@@ -497,6 +531,7 @@ class Params(Section):
     alerts: AlertParams = AlertParams()
     train: TrainParams = TrainParams()
     review: ReviewParams = ReviewParams()
+    discovery: DiscoveryParams = DiscoveryParams()
     retention: RetentionParams = RetentionParams()
 
     @property

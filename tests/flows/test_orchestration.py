@@ -111,6 +111,7 @@ def site(project: Path, prefect_api: str) -> Iterator[Site]:
 def test_stages_are_routed_and_an_event_starts_a_training(site: Site) -> None:
     assert set(site.ask()["deployments"]) == {
         "stage/cpu", "stage/gpu", "train/production", "score/production", "monitor/production",
+        "discover/production",
     }  # fmt: skip
     # The guard must stop the training that the event asks for: nobody has reviewed this file.
     (site.root / "data/bolt/train/good/unreviewed.png").write_bytes(b"not pinned")

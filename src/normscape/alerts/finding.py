@@ -18,6 +18,8 @@ class Kind(StrEnum):
     """A product that the model does not know."""
     TRAFFIC = "traffic_missing"
     """A category's images are missed."""
+    DEFECT_TYPE = "defect_new"
+    """A kind of defect that was never seen before."""
     RETRAIN = "retrain"
     """Drift or an unknown product: the model should learn anew."""
 

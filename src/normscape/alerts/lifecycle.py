@@ -143,7 +143,9 @@ def _due(
 
 
 def _is_judged(alert: Alert, seen: Observation) -> bool:
-    return not seen.empty and alert.key not in seen.unjudged
+    # A new kind of defect is no matter of a window: it stays until somebody has dealt with it.
+    judged = alert.kind is not Kind.DEFECT_TYPE
+    return judged and not seen.empty and alert.key not in seen.unjudged
 
 
 def _quiet(alert: Alert, day: str, params: AlertParams, now: datetime.datetime) -> Alert:

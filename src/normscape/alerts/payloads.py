@@ -141,6 +141,38 @@ class TrafficMissing(Common):
 
 
 @dataclass(frozen=True)
+class NearestType:
+    """A named kind of defect, and the cosine of its prototype to that of another kind."""
+
+    type: str
+    name: str
+    cosine: float
+
+
+@dataclass(frozen=True)
+class DefectNew(Common):
+    """`normscape.defect.new`.
+
+    Attributes:
+        category: The product.
+        type: Id of the new kind of defect in the category's catalogue.
+        catalogue: The catalogue's version that has it first.
+        images: That show it.
+        examples: SHA-256 of at most 20 of them.
+        nearest: The named kind that it resembles most; None without one.
+        command: What gives it a name once a person has looked at it.
+    """
+
+    category: str
+    type: str
+    catalogue: int
+    images: int
+    examples: tuple[str, ...]
+    nearest: NearestType | None
+    command: str
+
+
+@dataclass(frozen=True)
 class RetrainRequested(Common):
     """`normscape.retrain.requested`.
 
@@ -160,6 +192,7 @@ EVENTS: dict[Kind, tuple[str, type[Common]]] = {
     Kind.UNKNOWN: ("normscape.category.unknown", CategoryUnknown),
     Kind.DEFECTS: ("normscape.defects.rising", DefectsRising),
     Kind.TRAFFIC: ("normscape.traffic.missing", TrafficMissing),
+    Kind.DEFECT_TYPE: ("normscape.defect.new", DefectNew),
     Kind.RETRAIN: ("normscape.retrain.requested", RetrainRequested),
 }
 """Name and payload of the event of each kind."""

@@ -9,6 +9,7 @@ import typer
 from normscape.cli.alerts import alerts_app
 from normscape.cli.backtest import backtest
 from normscape.cli.data import data_app
+from normscape.cli.defects import defects_app
 from normscape.cli.diff import diff
 from normscape.cli.models import models_app
 from normscape.cli.options import DEFAULT_PARAMS, ParamsFile
@@ -56,6 +57,7 @@ app.command(rich_help_panel="Jobs")(score)
 app.add_typer(log_app, name="log", rich_help_panel="Jobs")
 app.add_typer(review_app, name="review", rich_help_panel="Jobs")
 app.add_typer(alerts_app, name="alerts", rich_help_panel="Jobs")
+app.add_typer(defects_app, name="defects", rich_help_panel="Jobs")
 app.command(rich_help_panel="Jobs")(backtest)
 app.command(rich_help_panel="Jobs")(recalibrate)
 app.command(rich_help_panel="Jobs")(prune)
