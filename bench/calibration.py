@@ -15,7 +15,7 @@ import numpy as np
 from scipy import stats
 
 from normscape.calibration import fit_calibration
-from normscape.params import CalibrateParams
+from normscape.sections.model import CalibrateParams
 
 DISTRIBUTIONS = {
     "normal": stats.norm(),

@@ -14,7 +14,7 @@ from bench.discovery_sets import Defects, described
 from normscape.backbones import Backbone
 from normscape.discovery.describe import Described
 from normscape.discovery.group import group
-from normscape.params import DiscoveryParams
+from normscape.sections.production import DiscoveryParams
 
 LABELS = 3
 """Labelled images a kind, where a few labels steer; the figures leave them out."""

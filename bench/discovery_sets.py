@@ -22,7 +22,8 @@ from normscape.backbones import Backbone
 from normscape.data.images import read_image
 from normscape.discovery.describe import Described, Flagged, describe, fit_prior
 from normscape.discovery.regions import Level, square
-from normscape.params import DiscoveryParams, Params
+from normscape.params import Params
+from normscape.sections.production import DiscoveryParams
 
 REAL = ("magnetic_tile", "bottle")
 SCALE_SEED, SCALE_CATEGORIES = 2, 24

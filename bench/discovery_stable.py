@@ -25,7 +25,8 @@ from normscape.discovery.group import group
 from normscape.discovery.knowledge import Placed
 from normscape.discovery.learn import discover
 from normscape.discovery.views import PLAIN
-from normscape.params import DiscoveryParams, Params
+from normscape.params import Params
+from normscape.sections.production import DiscoveryParams
 
 _NEW = 0.2
 _TESTED = 1 / 3

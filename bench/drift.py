@@ -25,7 +25,7 @@ from bench.plant import CATEGORIES, Change, Plant, simulate
 from bench.record import Claim, write_result
 from normscape.drift import History, Reference
 from normscape.drift.replay import replay
-from normscape.params import MonitorParams
+from normscape.sections.production import MonitorParams
 
 OFFSETS = (0.0, 0.1, 0.2)
 LEARNED = 120

@@ -72,7 +72,8 @@ def extract(folder: Path, images: int, store: str) -> dict[str, Any]:
     """Extract the first `images` images; return peak memory, seconds and images extracted."""
     from normscape.features.extract import ensure_features, open_store
     from normscape.files import sha256_file
-    from normscape.params import Params, PathParams
+    from normscape.params import Params
+    from normscape.sections.data import PathParams
 
     state = folder / store
     state.mkdir(exist_ok=True)
@@ -101,7 +102,7 @@ def speed(folder: Path) -> list[dict[str, Any]]:
     from normscape.data.images import read_image
     from normscape.errors import UsageError
     from normscape.features.preprocess import to_batch
-    from normscape.params import BackboneParams
+    from normscape.sections.model import BackboneParams
 
     files = sorted((folder / "images").iterdir())[:_SPEED_IMAGES]
     pixels = to_batch([read_image(path) for path in files], BackboneParams().input_size)

@@ -16,7 +16,7 @@ import numpy as np
 from scipy import stats
 
 from normscape.evaluation.bootstrap import average, paired_auroc
-from normscape.params import GateParams
+from normscape.sections.delivery import GateParams
 
 CATEGORIES = 5
 IMAGES = (10, 20, 40, 80)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from bench.novelty_folds import DEFAULT, Fold
 from normscape.novelty import find_unknown
-from normscape.params import MonitorParams
+from normscape.sections.production import MonitorParams
 
 Rows = NDArray[np.int64]
 

@@ -16,7 +16,8 @@ from pathlib import Path
 
 from normscape.errors import NormscapeError
 from normscape.files import unwritable
-from normscape.params import PathParams, load_params
+from normscape.params import load_params
+from normscape.sections.data import PathParams
 
 SERVER_VARIABLE = "NORMSCAPE_PREFECT_API_URL"
 

@@ -8,7 +8,7 @@ from typing import Any
 from normscape.alerts import Finding, Kind, Observation, Severity
 from normscape.drift import CategoryDrift, DefectRise, DriftVerdicts, Silence, Verdict
 from normscape.novelty import Source, UnknownGroup, UnknownVerdict
-from normscape.params import AlertParams
+from normscape.sections.production import AlertParams
 
 _EXAMPLES = 20
 _LARGEST = 1e9

@@ -15,7 +15,7 @@ from bench.record import ROOT
 from normscape.backbones import RESIZE_RULE
 from normscape.errors import UsageError
 from normscape.files import atomic_path, sha256_file
-from normscape.params import BackboneParams
+from normscape.sections.model import BackboneParams
 
 Method = Literal["patchcore", "padim", "knn"]
 METHODS: tuple[Method, ...] = ("patchcore", "padim", "knn")

@@ -27,8 +27,9 @@ from normscape.features.extract import ensure_features
 from normscape.features.store import FeatureStore
 from normscape.features.transform import TokenTransform
 from normscape.files import write_json
-from normscape.params import FeatureParams, Params, load_params
+from normscape.params import Params, load_params
 from normscape.prototypes.geometry import coarse_ranks
+from normscape.sections.model import FeatureParams
 
 LEVELS = (2, 3, 4)
 TOKENS = 40000

@@ -24,7 +24,8 @@ from bench.peers.job import (
 from bench.record import ROOT
 from normscape.errors import NormscapeError
 from normscape.files import atomic_folder, exclusive_lock, read_json, write_json
-from normscape.params import BackboneParams, load_params
+from normscape.params import load_params
+from normscape.sections.model import BackboneParams
 
 _SCRIPT = ROOT / "bench" / "peers" / "run_anomalib.py"
 _WAIT_SECONDS = 6 * 3600.0

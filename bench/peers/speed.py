@@ -25,7 +25,8 @@ from bench.peers.runner import make_job
 from bench.record import ROOT
 from normscape.errors import NormscapeError
 from normscape.files import write_json
-from normscape.params import BackboneParams, load_params
+from normscape.params import load_params
+from normscape.sections.model import BackboneParams
 
 Round = Callable[[], float]
 """Scores the images once and returns images per second."""

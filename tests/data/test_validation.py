@@ -13,7 +13,8 @@ from PIL import Image
 from normscape.data.expectations import check_manifest
 from normscape.data.manifest import SCHEMA, build_manifest, category_counts, read_manifest
 from normscape.errors import DataError, NormscapeError, UsageError
-from normscape.params import ManifestParams, Params, PathParams, ValidateParams
+from normscape.params import Params
+from normscape.sections.data import ManifestParams, PathParams, ValidateParams
 from normscape.stages import manifest as manifest_stage
 from normscape.stages import validate as validate_stage
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from normscape.calibration import fit_calibration
-from normscape.params import CalibrateParams
+from normscape.sections.model import CalibrateParams
 
 pytestmark = pytest.mark.slow
 

@@ -14,7 +14,7 @@ from normscape.alerts import retraining
 from normscape.alerts.alert import EVENT, Alert
 from normscape.alerts.finding import Finding, Kind, Observation, Severity
 from normscape.alerts.payloads import Reason
-from normscape.params import AlertParams, MonitorParams
+from normscape.sections.production import AlertParams, MonitorParams
 
 
 @dataclass(frozen=True)

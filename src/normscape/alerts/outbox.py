@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from normscape.alerts.alert import Alert, Delivery, Notice
 from normscape.alerts.store import AlertStore
-from normscape.params import AlertParams
+from normscape.sections.production import AlertParams
 
 _DOUBLINGS = 16
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from normscape.alerts.alert import Alert
 from normscape.alerts.finding import Finding, Kind, Observation, Severity
-from normscape.params import MonitorParams
+from normscape.sections.production import MonitorParams
 
 SUBJECT = "production"
 CAUSES = (Kind.DRIFT, Kind.UNKNOWN)

@@ -15,7 +15,7 @@ from normscape.errors import NormscapeError, UsageError
 if TYPE_CHECKING:
     from normscape.backbones.conversion import Converted
     from normscape.backbones.network import FeatureNetwork
-    from normscape.params import BackboneParams
+    from normscape.sections.model import BackboneParams
 
 
 def load_backbone(

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from normscape.alerts import Kind
 from normscape.drift.replay import Replay
 from normscape.drift.silence import find_silent
-from normscape.params import MonitorParams
+from normscape.sections.production import MonitorParams
 
 KINDS = (Kind.DRIFT, Kind.DEFECTS, Kind.TRAFFIC)
 """What is replayed: what only the daily figures are needed for."""

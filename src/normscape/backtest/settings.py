@@ -9,7 +9,7 @@ from itertools import product
 from pydantic import ValidationError
 
 from normscape.errors import UsageError
-from normscape.params import MonitorParams
+from normscape.sections.production import MonitorParams
 
 REPLAYED = (
     "min_images", "false_alarms_per_year", "min_effect", "min_spread", "min_rise", "day_to_day",

@@ -14,7 +14,7 @@ from normscape.calibration.scales import Floats, Sample, leave_one_out, pool_sca
 from normscape.calibration.tail import Residuals, Tail, build_tail
 from normscape.errors import DataError, NormscapeError, UsageError
 from normscape.files import read_json, write_json
-from normscape.params import CalibrateParams, TilingParams
+from normscape.sections.model import CalibrateParams, TilingParams
 
 
 class Runs(Protocol):

@@ -10,7 +10,7 @@ import typer
 
 from normscape.cli.options import DEFAULT_PARAMS, AsJson, ParamsFile, print_json, read_params, warn
 from normscape.errors import UsageError
-from normscape.params import Maps
+from normscape.sections.production import Maps
 
 if TYPE_CHECKING:
     from normscape.params import Params

@@ -20,7 +20,7 @@ from normscape.data.manifest import category_counts
 from normscape.errors import NormscapeError
 
 if TYPE_CHECKING:
-    from normscape.params import ValidateParams
+    from normscape.sections.data import ValidateParams
 
 _ANY = "any_category"
 _EMPTY = "mask_not_empty"

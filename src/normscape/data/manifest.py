@@ -18,7 +18,7 @@ from normscape.errors import DataError, UsageError
 from normscape.files import atomic_path
 
 if TYPE_CHECKING:
-    from normscape.params import ManifestParams
+    from normscape.sections.data import ManifestParams
 
 SCHEMA = pa.schema(
     [

@@ -6,7 +6,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, get_args
 
 from normscape.detectors.config import DetectorConfig
-from normscape.params import DetectorName, Params
+from normscape.params import Params
+from normscape.sections.model import DetectorName
 
 if TYPE_CHECKING:
     from normscape.detectors.base import Kind

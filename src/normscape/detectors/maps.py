@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from normscape.params import MapParams
+from normscape.sections.model import MapParams
 
 _GAUSSIAN_RADIUS = 4.0
 _PER_TOKEN = 4

@@ -19,8 +19,8 @@ from normscape.detectors.maps import finish_maps
 from normscape.errors import NormscapeError, UsageError
 from normscape.features.transform import TokenTransform
 from normscape.files import atomic_path, read_json, write_json
-from normscape.params import MapParams
 from normscape.prototypes.categories import CategoryHead
+from normscape.sections.model import MapParams
 
 TENSORS = "model.safetensors"
 CONFIG = "model.json"

@@ -11,7 +11,7 @@ from normscape.discovery.knowledge import Knowledge, Placed
 from normscape.discovery.verdict import NOTHING, Verdict
 from normscape.discovery.views import PLAIN
 from normscape.errors import UsageError
-from normscape.params import DiscoveryParams
+from normscape.sections.production import DiscoveryParams
 
 
 def assign(

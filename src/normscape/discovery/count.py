@@ -17,7 +17,7 @@ from sklearn.metrics import adjusted_rand_score
 
 from normscape.discovery.mixture import fit_mixture
 from normscape.discovery.space import Array, unit
-from normscape.params import DiscoveryParams
+from normscape.sections.production import DiscoveryParams
 
 _HALVES = 32
 _CLOUDS, _CLOUD_HALVES = 8, 4

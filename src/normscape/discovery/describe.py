@@ -19,7 +19,7 @@ from normscape.discovery.foreground import ObjectPrior
 from normscape.discovery.regions import SIDE, Level, Map, Region, find_regions
 from normscape.discovery.views import View, plan_views
 from normscape.features.preprocess import to_batch
-from normscape.params import DiscoveryParams
+from normscape.sections.production import DiscoveryParams
 
 _MAP_SIDE = 64
 _BATCH = 16

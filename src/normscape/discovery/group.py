@@ -14,7 +14,7 @@ from normscape.discovery.knowledge import Placed
 from normscape.discovery.mixture import Mixture, fit_mixture
 from normscape.discovery.space import Space, nearest_other
 from normscape.discovery.views import PLAIN
-from normscape.params import DiscoveryParams
+from normscape.sections.production import DiscoveryParams
 
 
 @dataclass(frozen=True)

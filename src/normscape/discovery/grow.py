@@ -17,7 +17,7 @@ from normscape.discovery.mixture import Mixture, ward
 from normscape.discovery.outcome import Discovery, member, notes_on
 from normscape.discovery.space import nearest_other, unit
 from normscape.discovery.verdict import Verdict
-from normscape.params import DiscoveryParams
+from normscape.sections.production import DiscoveryParams
 
 _ALIKE = 0.25
 """Quantile of the known images' nearest cosines that half of a new type's images reach."""

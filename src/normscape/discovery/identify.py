@@ -13,7 +13,7 @@ from normscape.discovery.assign import assign
 from normscape.discovery.catalogue import Catalogue, DefectType, is_id
 from normscape.discovery.describe import Flagged
 from normscape.discovery.matching import match
-from normscape.params import DiscoveryParams
+from normscape.sections.production import DiscoveryParams
 
 
 def identify(

@@ -20,7 +20,7 @@ from normscape.discovery.regions import Level
 from normscape.discovery.respace import is_worked_on, respace
 from normscape.discovery.space import nearest_other
 from normscape.discovery.verdict import NOTHING, Verdict
-from normscape.params import DiscoveryParams
+from normscape.sections.production import DiscoveryParams
 
 
 def discover(

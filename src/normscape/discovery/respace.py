@@ -15,7 +15,7 @@ from normscape.discovery.mixture import refine
 from normscape.discovery.regions import Level
 from normscape.discovery.space import Space, nearest_other
 from normscape.discovery.views import PLAIN
-from normscape.params import DiscoveryParams
+from normscape.sections.production import DiscoveryParams
 
 
 def is_worked_on(known: Catalogue) -> bool:

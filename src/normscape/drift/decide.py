@@ -16,7 +16,7 @@ from normscape.drift.reference import Reference
 from normscape.drift.replay import Replay, ratio_of_width, replay, trend
 from normscape.drift.robust import MIN_REFERENCE
 from normscape.drift.silence import Silence, find_silent
-from normscape.params import MonitorParams
+from normscape.sections.production import MonitorParams
 
 _WORDS = {
     "mean_intensity": ("darker", "brighter"),

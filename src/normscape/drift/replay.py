@@ -14,7 +14,7 @@ from normscape.drift.history import History
 from normscape.drift.reference import LOOKS, Reference
 from normscape.drift.robust import Numbers
 from normscape.drift.tail import TailCounts, TailCourse, run_tail
-from normscape.params import MonitorParams
+from normscape.sections.production import MonitorParams
 
 SPREAD_IMAGES = 50
 """A day with fewer images of a category says nothing of the width of its scores."""

@@ -11,7 +11,7 @@ import jinja2
 
 from normscape.calibration.calibrator import Calibration
 from normscape.evaluation.results import Evaluation
-from normscape.params import EvaluateParams
+from normscape.sections.delivery import EvaluateParams
 
 NAMES = {
     "image_auroc": "Image AUROC",

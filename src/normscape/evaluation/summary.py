@@ -25,7 +25,7 @@ from normscape.evaluation.metrics import (
     ranked_pixel_metrics,
 )
 from normscape.evaluation.ranking import Ranking, Rankings
-from normscape.params import EvaluateParams
+from normscape.sections.delivery import EvaluateParams
 
 
 def summarise(

@@ -14,8 +14,9 @@ from normscape.data.manifest import read_manifest
 from normscape.errors import UsageError
 from normscape.export.exported import Exported
 from normscape.features.preprocess import to_batch
-from normscape.params import ExportParams, Params
+from normscape.params import Params
 from normscape.scoring.scorer import Scorer
+from normscape.sections.delivery import ExportParams
 
 MIN_IMAGES = 8
 """Fewer images show nothing."""

@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from normscape.backbones import LevelShape
 from normscape.errors import DataError, NormscapeError, UsageError
-from normscape.params import FeatureParams
+from normscape.sections.model import FeatureParams
 
 _CHUNK = 8192
 _DEAD = 1e-10

@@ -13,8 +13,8 @@ from torch.nn import functional
 from normscape.novelty.dlsr import DLSR, DLSRConfig
 from normscape.novelty.model import LevelHeads, Novelty
 from normscape.novelty.pooling import RegionPooling, mean_of, median_of
-from normscape.params import NoveltyParams
 from normscape.prototypes.categories import CategoryHead
+from normscape.sections.model import NoveltyParams
 
 _EVALUATE_EVERY = 50
 _WARM_UP = 50

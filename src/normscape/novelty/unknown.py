@@ -10,7 +10,7 @@ import pandas as pd
 from normscape.drift.multiplicity import benjamini_hochberg
 from normscape.novelty.counts import strange_count_p_value, strange_level
 from normscape.novelty.groups import Source, UnknownGroup, UnknownVerdict
-from normscape.params import MonitorParams
+from normscape.sections.production import MonitorParams
 
 _NEAREST = 3
 

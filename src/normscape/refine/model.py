@@ -14,9 +14,9 @@ from torch import Tensor, nn
 
 from normscape.errors import NormscapeError, UsageError
 from normscape.files import atomic_path, read_json, write_json
-from normscape.params import RefineParams
 from normscape.refine.fusion import Fusion, averages
 from normscape.refine.inpainting import Inpainting, centred
+from normscape.sections.model import RefineParams
 
 TENSORS = "refiner.safetensors"
 CONFIG = "refiner.json"

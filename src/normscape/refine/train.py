@@ -13,9 +13,9 @@ from torch import Tensor
 
 from normscape.detectors.checkpoint import Checkpoints, optimiser_tensors, restore_optimiser
 from normscape.errors import NormscapeError
-from normscape.params import RefineParams
 from normscape.refine.inpainting import Inpainting
 from normscape.refine.pictures import Pictures, Trial, draw
+from normscape.sections.model import RefineParams
 
 _WARM_UP = 50
 _EVALUATE_EVERY = 50

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from normscape.evaluation.paired import Contrast, PairedScores
-from normscape.params import GateParams
 from normscape.registry.decision import Check
+from normscape.sections.delivery import GateParams
 
 _RANKINGS = {"image_auroc": "image AUROC", "localisation": "pixel AUROC within an image"}
 _ERRORS = {

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from normscape.params import GateParams
 from normscape.registry.challenge import Comparison, against_champion, comparison_notes
 from normscape.registry.decision import Check, GateDecision, Metrics
+from normscape.sections.delivery import GateParams
 
 __all__ = ["Check", "Comparison", "GateDecision", "Metrics", "decide"]
 

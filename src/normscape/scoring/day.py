@@ -13,7 +13,7 @@ import torch
 
 from normscape.errors import DataError, NormscapeError
 from normscape.novelty import strange_level
-from normscape.params import Maps, Params
+from normscape.params import Params
 from normscape.scoring.array import write_map
 from normscape.scoring.inbox import Inbox
 from normscape.scoring.large import score_large
@@ -27,6 +27,7 @@ from normscape.scoring.schema import SCHEMA
 from normscape.scoring.scorer import Scorer
 from normscape.scoring.source import Source
 from normscape.scoring.summary import ScoreSummary
+from normscape.sections.production import Maps
 from normscape.storage.client import StoreError
 
 _COMMIT_SECONDS = 10.0

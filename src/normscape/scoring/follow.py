@@ -10,7 +10,7 @@ from pathlib import Path
 
 from normscape.errors import BusyError
 from normscape.files import exclusive_lock
-from normscape.params import Maps, Params
+from normscape.params import Params
 from normscape.scoring.day import DayRun
 from normscape.scoring.feed import Feed
 from normscape.scoring.handover import Handover, finish, hand_over, read_handover
@@ -19,6 +19,7 @@ from normscape.scoring.paths import score_log
 from normscape.scoring.serving import Follower, Served
 from normscape.scoring.source import FileSource
 from normscape.scoring.summary import ScoreSummary
+from normscape.sections.production import Maps
 from normscape.storage.client import StoreError
 
 _NAP_SECONDS = 0.1  # a signal is noticed after so long

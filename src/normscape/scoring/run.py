@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from normscape.params import Maps, Params
+from normscape.params import Params
 from normscape.progress import progress_bar
 from normscape.registry.bundle import Bundle
 from normscape.registry.store import open_registry
@@ -13,6 +13,7 @@ from normscape.scoring.day import DayRun
 from normscape.scoring.listing import DayImages, list_images
 from normscape.scoring.scorer import Scorer
 from normscape.scoring.summary import ScoreSummary
+from normscape.sections.production import Maps
 
 
 def score_place(

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from normscape.errors import UsageError
-from normscape.params import TilingParams
+from normscape.sections.model import TilingParams
 
 CELLS = 32
 """Cells of the blended map per side of a tile: with tiles of 256 pixels, a cell is 8 x 8 pixels."""

@@ -16,8 +16,9 @@ from normscape.detectors.predict import predict
 from normscape.features.extract import Item
 from normscape.features.store import FeatureStore
 from normscape.novelty.inspector import Inspection, Inspector
-from normscape.params import Params, TilingParams
+from normscape.params import Params
 from normscape.progress import progress_bar
+from normscape.sections.model import TilingParams
 from normscape.tiling.grid import Grid
 from normscape.tiling.tiled import judge_tiles
 

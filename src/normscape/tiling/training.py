@@ -19,8 +19,9 @@ from normscape.features.extract import open_store
 from normscape.features.preprocess import to_batch
 from normscape.features.store import FeatureStore
 from normscape.files import atomic_folder, sha256_file
-from normscape.params import Params, TilingParams
+from normscape.params import Params
 from normscape.progress import progress_bar
+from normscape.sections.model import TilingParams
 from normscape.tiling.grid import Grid, cut
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from normscape.backbones import load_backbone, load_identity, select_device
 from normscape.backbones.conversion import MAX_RELATIVE_ERROR
 from normscape.backbones.runtime import cpu_has_bf16, resolve
 from normscape.errors import NormscapeError, UsageError
-from normscape.params import BackboneParams
+from normscape.sections.model import BackboneParams
 
 NAME = "tf_efficientnet_lite0"
 
@@ -165,7 +165,7 @@ socket.socket.connect = connect
 from pathlib import Path
 import torch
 from normscape.backbones import load_backbone
-from normscape.params import BackboneParams
+from normscape.sections.model import BackboneParams
 cache = Path(sys.argv[1])
 backbone = load_backbone(BackboneParams(name="tf_efficientnet_lite0"), cache=cache)
 backbone(torch.rand(1, 3, 256, 256))

@@ -12,7 +12,7 @@ from normscape.backbones.network import feature_shapes
 from normscape.backbones.sources import locate
 from normscape.backbones.weights import Weights, load_weights, read_tensors, tensors_sha256
 from normscape.errors import NormscapeError, UsageError
-from normscape.params import BackboneParams
+from normscape.sections.model import BackboneParams
 
 NAME = "tf_efficientnet_lite0"
 

@@ -4,7 +4,7 @@ import pytest
 
 from normscape.backtest import grid
 from normscape.errors import UsageError
-from normscape.params import MonitorParams
+from normscape.sections.production import MonitorParams
 
 BASE = MonitorParams()
 

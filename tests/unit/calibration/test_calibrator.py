@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from normscape.calibration import Calibration, fit_calibration
 from normscape.errors import DataError, NormscapeError, UsageError
-from normscape.params import CalibrateParams
+from normscape.sections.model import CalibrateParams
 
 
 @dataclass(frozen=True)

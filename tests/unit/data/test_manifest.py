@@ -16,7 +16,7 @@ from normscape.data.manifest import (
 from normscape.data.scan import image_facts, mask_facts, refuse_escapes
 from normscape.errors import DataError, UsageError
 from normscape.files import sha256_file
-from normscape.params import ManifestParams
+from normscape.sections.data import ManifestParams
 
 Put = Callable[..., Path]
 PARAMS = ManifestParams()

@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional
 
 from normscape.detectors.maps import finish_maps
-from normscape.params import MapParams
+from normscape.sections.model import MapParams
 
 
 def grid(batch: int = 3, side: int = 8) -> torch.Tensor:

@@ -14,7 +14,7 @@ from normscape.discovery.learn import discover
 from normscape.discovery.regions import square
 from normscape.discovery.respace import is_worked_on
 from normscape.errors import UsageError
-from normscape.params import DiscoveryParams
+from normscape.sections.production import DiscoveryParams
 
 from .support import KINDS, SmallBackbone, flagged_image, kinds_of, many
 

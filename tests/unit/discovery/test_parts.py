@@ -16,7 +16,7 @@ from normscape.discovery.regions import SIDE, Level, find_regions
 from normscape.discovery.space import Space, nearest_other, unit
 from normscape.discovery.views import PLAIN, plan_views
 from normscape.discovery.vote import vote
-from normscape.params import DiscoveryParams
+from normscape.sections.production import DiscoveryParams
 
 from .support import SmallBackbone, draw, flagged_image
 

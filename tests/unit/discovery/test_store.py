@@ -13,7 +13,7 @@ from normscape.discovery.learn import discover
 from normscape.discovery.places import LocalPlace, ObjectPlace
 from normscape.discovery.store import CatalogueStore, StaleCatalogueError
 from normscape.errors import NormscapeError, UsageError
-from normscape.params import DiscoveryParams
+from normscape.sections.production import DiscoveryParams
 from normscape.storage.location import S3Location
 from scripts.services import BUCKET
 from tests.faults import flipped

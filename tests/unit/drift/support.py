@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from normscape.drift import History, Reference
-from normscape.params import MonitorParams
+from normscape.sections.production import MonitorParams
 
 
 def rows(rng, sizes, *, shift=None, scatter=None, defects=None, look=None):

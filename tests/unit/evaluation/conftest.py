@@ -11,7 +11,8 @@ from normscape.evaluation.metrics import region_weights
 from normscape.evaluation.ranking import RankingBuilder, Rankings, rank
 from normscape.evaluation.results import Evaluation
 from normscape.evaluation.summary import summarise
-from normscape.params import CalibrateParams, EvaluateParams
+from normscape.sections.delivery import EvaluateParams
+from normscape.sections.model import CalibrateParams
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from normscape.calibration import Calibration
 from normscape.evaluation.curves import draw_curves
 from normscape.evaluation.report import render_report
 from normscape.evaluation.results import Evaluation
-from normscape.params import EvaluateParams
+from normscape.sections.delivery import EvaluateParams
 
 
 class Links(HTMLParser):

@@ -16,8 +16,8 @@ from normscape.novelty.dlsr import DLSR, DLSRConfig
 from normscape.novelty.inspector import Inspector
 from normscape.novelty.model import LevelHeads, Novelty
 from normscape.novelty.pooling import RegionPooling
-from normscape.params import CalibrateParams, MapParams
 from normscape.prototypes.categories import CategoryHead
+from normscape.sections.model import CalibrateParams, MapParams
 
 SHAPES = ((6, 16, 16), (10, 8, 12), (40, 4, 4))
 FP32 = SimpleNamespace(runtime="torch", precision="fp32")

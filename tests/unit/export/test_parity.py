@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from normscape.export.parity import Parity
-from normscape.params import ExportParams
+from normscape.sections.delivery import ExportParams
 
 LIMITS = ExportParams()
 GOOD = Parity(

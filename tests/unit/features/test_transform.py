@@ -8,7 +8,7 @@ from torch import Tensor
 
 from normscape.errors import DataError, NormscapeError, UsageError
 from normscape.features.transform import TokenTransform, to_grid
-from normscape.params import FeatureParams
+from normscape.sections.model import FeatureParams
 
 SHAPES = ((6, 16, 16), (10, 8, 8), (4, 4, 4))
 

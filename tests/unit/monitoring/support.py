@@ -11,12 +11,13 @@ from PIL import Image
 
 from normscape.calibration.calibrator import fit_calibration
 from normscape.files import sha256_file, write_json
-from normscape.params import CalibrateParams, Params, load_params
+from normscape.params import Params, load_params
 from normscape.registry.bundle import seal
 from normscape.registry.gate import GateDecision
 from normscape.registry.local import LocalRegistry
 from normscape.scoring import log
 from normscape.scoring.paths import score_log
+from normscape.sections.model import CalibrateParams
 from tests.unit.bundles import write_parts
 
 CATEGORIES = {"bolt": 150, "cap": 90, "nut": 200, "pin": 60}

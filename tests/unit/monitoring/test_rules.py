@@ -13,7 +13,7 @@ from normscape.alerts.payloads import EVENTS, PAYLOAD_SCHEMA
 from normscape.drift import CategoryDrift, DriftVerdicts, Verdict
 from normscape.drift.decide import DefectRise, Silence
 from normscape.novelty import Source, UnknownGroup, UnknownVerdict
-from normscape.params import AlertParams
+from normscape.sections.production import AlertParams
 
 DAY = "2026-03-14"
 DOCS = Path(__file__).parents[3] / "docs"

@@ -11,7 +11,7 @@ from normscape.novelty.inspector import Inspector
 from normscape.novelty.model import CONFIG, TENSORS, Novelty
 from normscape.novelty.pooling import SIDE, RegionPooling, mean_of, median_of, rounded
 from normscape.novelty.train import Progress, Sample, fit_novelty
-from normscape.params import NoveltyParams
+from normscape.sections.model import NoveltyParams
 from tests.unit.export import support
 
 SHAPES = ((4, 8, 8), (6, 8, 8), (12, 4, 4))

@@ -6,7 +6,7 @@ import pytest
 
 from normscape.novelty import Source, find_unknown
 from normscape.novelty.counts import strange_count_p_value
-from normscape.params import MonitorParams
+from normscape.sections.production import MonitorParams
 
 PARAMS = MonitorParams()
 KNOWN = ("bolt", "cap")

@@ -9,11 +9,11 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from normscape.errors import NormscapeError, UsageError
-from normscape.params import RefineParams
 from normscape.refine.fusion import GUIDES, Fusion, averages, solve
 from normscape.refine.inpainting import hide
 from normscape.refine.masks import grids, random_mask
 from normscape.refine.model import CONFIG, TENSORS, Refiner, RefinerConfig, open_refiner
+from normscape.sections.model import RefineParams
 
 NAMES = ("bolt", "nut")
 

@@ -7,10 +7,10 @@ import torch
 
 from normscape.detectors.checkpoint import Checkpoints
 from normscape.errors import NormscapeError
-from normscape.params import RefineParams
 from normscape.refine.inpainting import Inpainting
 from normscape.refine.pictures import Pictures, draw
 from normscape.refine.train import Progress, Trainer, inpainting_loss
+from normscape.sections.model import RefineParams
 
 PARAMS = RefineParams(
     name="drdc", size=32, width=8, cells=(4, 8), times=(1.0,), steps=60, batch_size=4,

@@ -12,7 +12,8 @@ from normscape.backbones import BackboneIdentity
 from normscape.calibration.calibrator import fit_calibration
 from normscape.data.manifest import write_manifest
 from normscape.files import write_json
-from normscape.params import CalibrateParams, Params, load_params
+from normscape.params import Params, load_params
+from normscape.sections.model import CalibrateParams
 from tests.unit.bundles import write_model, write_novelty
 
 CATEGORIES = ("bolt", "nut")

@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 
 from normscape.evaluation.paired import Contrast, Contrasts, PairedScores, compare_scores
-from normscape.params import GateParams
 from normscape.registry.challenge import Comparison, figure_table
 from normscape.registry.decision import GateDecision
 from normscape.registry.gate import decide
+from normscape.sections.delivery import GateParams
 
 PARAMS = GateParams()
 

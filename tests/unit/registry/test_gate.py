@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from normscape.params import GateParams
 from normscape.registry.gate import GateDecision, Metrics, decide
+from normscape.sections.delivery import GateParams
 
 PARAMS = GateParams()
 

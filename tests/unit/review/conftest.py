@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
-from normscape.params import ManifestParams, Params, ReviewParams
+from normscape.params import Params
 from normscape.scoring.inbox import Inbox
 from normscape.scoring.record import Record
+from normscape.sections.data import ManifestParams
+from normscape.sections.production import ReviewParams
 
 Keep = Callable[..., Record]
 PATTERN = r"^(?P<group>.+-r\d+)-"

@@ -6,13 +6,14 @@ import pytest
 
 from normscape.errors import DataError, UsageError
 from normscape.files import sha256_file
-from normscape.params import Params, ReviewParams
+from normscape.params import Params
 from normscape.review.inbox import Selection, keep_drifted, keep_reported, select
 from normscape.review.verdicts import Verdict, judge
 from normscape.scoring.inbox import Inbox
 from normscape.scoring.log import append
 from normscape.scoring.paths import score_log
 from normscape.scoring.schema import SCHEMA
+from normscape.sections.production import ReviewParams
 
 from .conftest import Keep
 

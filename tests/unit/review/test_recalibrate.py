@@ -12,7 +12,7 @@ from normscape.data.manifest import read_manifest, write_manifest
 from normscape.detectors.model import InspectionModel, Prediction
 from normscape.errors import DataError, GateError, NormscapeError, UsageError
 from normscape.files import read_json
-from normscape.params import CalibrateParams, GateParams, Params
+from normscape.params import Params
 from normscape.registry.bundle import Bundle
 from normscape.registry.store import open_registry
 from normscape.review.recalibrate import recalibrate
@@ -21,6 +21,8 @@ from normscape.scoring.inbox import Inbox
 from normscape.scoring.record import Record
 from normscape.scoring.run import open_version, score_place
 from normscape.scoring.scorer import Scorer
+from normscape.sections.delivery import GateParams
+from normscape.sections.model import CalibrateParams
 
 from ..scoring.project import fill_day, picture
 

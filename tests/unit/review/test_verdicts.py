@@ -6,11 +6,13 @@ import pytest
 
 from normscape.data.split import group_of
 from normscape.errors import DataError, UsageError
-from normscape.params import ManifestParams, Params, ReviewParams
+from normscape.params import Params
 from normscape.review.placing import DataFolder
 from normscape.review.verdicts import Verdict, judge
 from normscape.scoring.inbox import Inbox
 from normscape.scoring.record import Record
+from normscape.sections.data import ManifestParams
+from normscape.sections.production import ReviewParams
 
 from .conftest import PATTERN, Keep
 

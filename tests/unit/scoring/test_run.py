@@ -19,7 +19,7 @@ from normscape.detectors.model import InspectionModel, Prediction
 from normscape.errors import NormscapeError, UsageError
 from normscape.files import sha256_file
 from normscape.novelty import strange_level
-from normscape.params import Params, ReviewParams
+from normscape.params import Params
 from normscape.scoring.day import sampled
 from normscape.scoring.inbox import Inbox
 from normscape.scoring.listing import day_of
@@ -28,6 +28,7 @@ from normscape.scoring.parts import Partition
 from normscape.scoring.paths import overlay_path, score_log
 from normscape.scoring.run import open_version, score_place
 from normscape.scoring.scorer import Scorer
+from normscape.sections.production import ReviewParams
 
 from .conftest import Start
 from .project import DAY, fill_day, picture

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from normscape.params import TilingParams
+from normscape.sections.model import TilingParams
 from normscape.tiling.blend import Blend
 from normscape.tiling.grid import CELLS, Grid
 

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from normscape.errors import UsageError
-from normscape.params import TilingParams
+from normscape.sections.model import TilingParams
 from normscape.tiling.grid import CELLS, Grid, cut
 
 SIDES = st.integers(1, 3000)

@@ -19,7 +19,7 @@ from normscape.data.manifest import read_manifest
 from normscape.errors import UsageError
 from normscape.export.write import export_bundle
 from normscape.files import read_json
-from normscape.params import Params, TilingParams
+from normscape.params import Params
 from normscape.registry.bundle import Bundle
 from normscape.registry.champion import rescore_champion
 from normscape.registry.store import open_registry
@@ -29,6 +29,7 @@ from normscape.scoring.inbox import Inbox
 from normscape.scoring.paths import overlay_path, score_log
 from normscape.scoring.run import open_version, score_place
 from normscape.scoring.scorer import Scorer
+from normscape.sections.model import TilingParams
 
 from .project import DEFECT, SIDE, run_stages
 

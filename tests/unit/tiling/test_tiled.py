@@ -9,7 +9,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from normscape.novelty.inspector import Inspection
-from normscape.params import MapParams, TilingParams
+from normscape.sections.model import MapParams, TilingParams
 from normscape.tiling.grid import Grid
 from normscape.tiling.tiled import judge_tiles
 

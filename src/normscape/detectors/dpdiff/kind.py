@@ -13,8 +13,9 @@ from normscape.detectors.dpdiff.detector import DPDiff
 from normscape.detectors.dpdiff.graph import DPDiffGraph
 from normscape.detectors.dpdiff.objective import DPDiffObjective
 from normscape.errors import UsageError
-from normscape.params import DetectorParams, Params
+from normscape.params import Params
 from normscape.prototypes.artifact import Prototypes
+from normscape.sections.model import DetectorParams
 
 _DIFFUSING = 0.5  # a share below 1; which one makes no difference to the training
 

@@ -12,7 +12,7 @@ from normscape.cli.data import data_app
 from normscape.data.manifest import build_manifest
 from normscape.data.synth import ScaleSet, build_scale_set
 from normscape.errors import UsageError
-from normscape.params import ManifestParams
+from normscape.sections.data import ManifestParams
 
 PLAN = ScaleSet(3, seed=5, train=3, test_normal=2, test_anomalous=7, test_categories=2, size=64)
 
