@@ -21,9 +21,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from monitoring.workspace import keep
 from normscape.files import atomic_path
 
-PROJECT = "Normscape"
 MAX_ROWS = 5000
 """Rows a category: what a page can show and a workspace can hold."""
 
@@ -81,7 +81,7 @@ def write_report(
         run = _run(sides, both[:DETAILED], day, version, false_positive_rate / comparisons)
         with atomic_path(page) as temporary:
             run.save_html(str(temporary))
-        _keep(run, workspace, day, version)
+        keep(run, workspace, day, version)
     return True
 
 
@@ -116,20 +116,6 @@ def _run(
         datetime.date.fromisoformat(day), datetime.time(), tzinfo=datetime.UTC
     )
     return report.run(current, base, timestamp=timestamp, name=f"{day} {version}")
-
-
-def _keep(run: Any, workspace: Path, day: str, version: str) -> None:
-    from evidently.ui.workspace import Workspace
-
-    workspace.mkdir(parents=True, exist_ok=True)
-    home = Workspace.create(str(workspace))
-    found = home.search_project(PROJECT)
-    project = found[0] if found else home.create_project(PROJECT)
-    for identifier in home.list_runs(project.id):
-        earlier = home.get_run(project.id, identifier)
-        if earlier is not None and earlier.tags == [day, version]:
-            home.delete_run(project.id, identifier)
-    home.add_run(project.id, run)
 
 
 def _prepare(frame: pd.DataFrame) -> pd.DataFrame:

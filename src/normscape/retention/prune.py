@@ -187,6 +187,7 @@ def _prune_monitor(params: Params, needs: Needs, limit: _Limit, summary: PruneSu
                 summary.kept.append(f"pages of {day}: an alert has not been sent")
                 continue
             if not summary.dry_run:
+                _each(_unlink, root.glob(f"workspace/*/snapshots/{day.replace('-', '')}-*.json"))
                 _each(_retire_folder, [root / day])
             summary.removed.append(Item("monitor", day, day, size))
         if not summary.dry_run:  # what a killed prune or monitor has left

@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from monitoring.drift_report import DETAILED, MAX_ROWS, PROJECT, _prepare, write_report
+from monitoring.drift_report import DETAILED, MAX_ROWS, _prepare, write_report
+from monitoring.workspace import PROJECT, run_id
 
 NAMES = [f"product_{number}" for number in range(10)]
 
@@ -34,7 +35,9 @@ def test_the_first_of_the_order_are_shown_and_a_second_run_replaces_the_first(tm
     assert [name for name in NAMES if f"label: '{name}'" in html] == sorted(order[:DETAILED])
     home = Workspace(str(tmp_path / "workspace"))
     [project] = home.search_project(PROJECT)
-    assert len(home.list_runs(project.id)) == 1
+    [kept] = home.list_runs(project.id)
+    assert str(kept) == run_id("2026-03-14", "v0001")
+    assert home.get_run(project.id, kept).tags == ["2026-03-14", "v0001"]
 
 
 def test_without_a_common_category_nothing_is_written(tmp_path):

@@ -10,6 +10,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
+from monitoring.workspace import run_id
 from normscape.alerts import EVENT, Alert, AlertStore, Finding, Kind, Severity
 from normscape.cli.main import app
 from normscape.errors import NormscapeError
@@ -43,6 +44,11 @@ def fill(params: Params, days: list[str] = DAYS) -> None:
         page = params.state / "monitor" / day
         write_json(page / "verdicts.json", {})
         (page / "report.html").write_text("page")
+        write_json(runs_of(params) / f"{run_id(day, 'v0001')}.json", {})
+
+
+def runs_of(params: Params) -> Path:
+    return params.state / "monitor" / "workspace" / "project" / "snapshots"
 
 
 def unsent_alert(params: Params, day: str) -> Path:
@@ -96,6 +102,8 @@ def test_a_dry_run_says_what_a_run_removes(tmp_path: Path) -> None:
     assert names(done, "log") == DAYS[:20]
     assert names(done, "maps") == DAYS[:10]
     assert names(done, "monitor") == DAYS[:5]
+    kept = {path.stem for path in runs_of(params).iterdir()}
+    assert kept == {run_id(day, "v0001") for day in DAYS[5:]}
     assert sorted(read(score_log(params))["day"]) == DAYS[20:]
     assert len(list((params.state / "maps").rglob("*.png"))) == 2 * 20
     assert done.bytes > 0
