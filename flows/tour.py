@@ -1,7 +1,8 @@
 """The whole loop on the demo data, in a scratch clone: what `make run` does.
 
-Train, score the feed day by day, watch, review what is new, train again. At the end the tour
-compares what was found with what the feed is known to hold and exits with 1 if they differ.
+Train, score the feed day by day, watch, review what is new, train again, sort the defects into
+kinds. At the end the tour compares what was found with what the feed is known to hold and exits
+with 1 if they differ.
 """
 
 if __name__ == "__main__":
@@ -31,6 +32,7 @@ from normscape.params import Params, load_params
 
 if TYPE_CHECKING:
     from monitoring.monitor_run import MonitorRun
+    from normscape.discovery.run import DiscoveryRun
     from normscape.registry.publish import PublishResult
 
 NEW_PRODUCT = "grass"
@@ -49,6 +51,8 @@ class Story:
         refusal: What the training said when it was asked to learn from unreviewed images.
         approved: Normal images of the new product that a person approved.
         rejected: Defective ones that a person labelled.
+        named: The kinds of defects that the person named.
+        kinds: What the flagged images of all days were sorted into.
     """
 
     days: "dict[str, MonitorRun]" = field(default_factory=dict)
@@ -57,6 +61,8 @@ class Story:
     refusal: str = ""
     approved: int = 0
     rejected: int = 0
+    named: set[str] = field(default_factory=set)
+    kinds: "DiscoveryRun | None" = None
 
 
 def main(
@@ -99,6 +105,7 @@ def _take() -> None:
     _train(params, story, f"{NEW_PRODUCT} approved")
     for day in FEED_DAYS[FEED_DAYS.index(ARRIVAL_DAY) + 1 :]:
         _one_day(params, story, day)
+    _sort_defects(story)
     checks = expectations(story, params)
     print_summary(story, params, checks, time.monotonic() - started)
     failed = [check.text for check in checks if not check.met]
@@ -169,11 +176,30 @@ def _review(params: Params, story: Story, day: str) -> None:
         else:
             judge(params, records, Verdict("rejected", NEW_PRODUCT, kind))
             story.rejected += len(records)
+            story.named.add(kind)
     run(params.root, "dvc", "add", "--quiet", str(params.paths.data))
     say(
         f"Review: {story.approved} images of {NEW_PRODUCT} approved, {story.rejected} labelled as "
         "defects; dvc add data"
     )
+
+
+def _sort_defects(story: Story) -> None:
+    from flows.discover import discover
+
+    found: Any = discover("the tour")
+    story.kinds = found
+    say("Kinds of defects among what was flagged and nobody called good")
+    for each in found.categories:
+        catalogue = each.discovery.catalogue
+        kinds = [
+            f"{catalogue.counts[kind.id]} {kind.name or kind.id}"
+            for kind in catalogue.living
+            if catalogue.counts[kind.id]
+        ]
+        if catalogue.counts[None]:
+            kinds.append(f"{catalogue.counts[None]} of no kind")
+        say(f"  {catalogue.category}: {', '.join(kinds)}")
 
 
 def say(text: str) -> None:

@@ -40,6 +40,12 @@ def expectations(story: Story, params: Params) -> list[Expectation]:
     drifted = {day: {f.category for f in run.drift.drifted} for day, run in story.days.items()}
     unknown = {day: run.unknown.unknown for day, run in story.days.items()}
     last = story.days[FEED_DAYS[-1]]
+    catalogues = (
+        [each.discovery.catalogue for each in story.kinds.categories] if story.kinds else []
+    )
+    kinds = {
+        kind.name for each in catalogues if each.category == NEW_PRODUCT for kind in each.living
+    }
     return [
         Expectation(
             "nothing raised on the quiet days", not any(story.days[day].alerts for day in quiet)
@@ -60,6 +66,10 @@ def expectations(story: Story, params: Params) -> list[Expectation]:
             f"{NEW_PRODUCT} known to {story.versions[-1].version}, and a quiet day after",
             NEW_PRODUCT in story.metrics[-1]["categories"] and not last.alerts,
         ),
+        Expectation(
+            f"the kinds of defects that were named in {NEW_PRODUCT}'s review are in its catalogue",
+            bool(story.named) and story.named <= kinds,
+        ),
     ]
 
 
@@ -74,6 +84,7 @@ def print_summary(story: Story, params: Params, checks: list[Expectation], secon
     console.print(f"\nReports, all offline pages ({seconds / 60:.1f} minutes in all):")
     pages = [params.artifacts / "evaluation" / "report.html"]
     pages += [story.days[day].folder / "report.html" for day in (DRIFT_DAY, ARRIVAL_DAY)]
+    pages.append(params.state / "monitor" / "defects.html")
     pages.append(params.artifacts / "validation" / "data_docs" / "index.html")
     for page in pages:
         console.print(f"  {_near(page)}", soft_wrap=True)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
 
 @dataclass(frozen=True)
-class DetectorConfig:
+class DetectorConfig(ABC):
     """What every detector's configuration has; each adds its own.
 
     Attributes:
@@ -34,9 +35,9 @@ class DetectorConfig:
         return cls(**{**content, **lists})
 
     @classmethod
+    @abstractmethod
     def least_elements(cls, content: Mapping[str, Any]) -> int:
         """Of four bytes each, in the largest tensor that unchecked JSON values ask for at least."""
-        raise NotImplementedError
 
 
 def whole(value: Any) -> int:

@@ -10,8 +10,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from normscape.backbones import BackboneIdentity
+from normscape.discovery.catalogue import Catalogue, DefectType
 from normscape.discovery.describe import Flagged
+from normscape.discovery.outcome import Discovery
 from normscape.discovery.regions import SIDE, square
+from normscape.sections.production import DiscoveryParams
 
 SIZE = 64
 KINDS = ("spot", "line", "patch")
@@ -86,3 +89,22 @@ def many(kinds: Sequence[str], each: int, *, start: int = 0, **options: str) -> 
 def kinds_of(flagged: Sequence[Flagged]) -> list[str]:
     """What was drawn."""
     return [each.source.split("/")[0] for each in flagged]
+
+
+def types_of(catalogue: Catalogue, flagged: Sequence[Flagged]) -> list[str | None]:
+    """The types of images, in their order."""
+    return [catalogue.members[each.sha256].type for each in flagged]
+
+
+def kind_of_types(
+    learned: tuple[Sequence[Flagged], Discovery],
+) -> dict[str, DefectType]:
+    """The type that each drawn kind was sorted into."""
+    flagged, found = learned
+    types = dict(zip(types_of(found.catalogue, flagged), kinds_of(flagged), strict=True))
+    return {kind: found.catalogue.find(name) for name, kind in types.items()}
+
+
+PARAMS = DiscoveryParams(views=6, dimensions=12, max_types=4)
+BACKBONE = SmallBackbone()
+NOTHING = Catalogue("plate", {})
