@@ -27,7 +27,7 @@ help: ## Show what there is
 run: .venv/.synced ## The whole loop on the demo data, in a scratch clone (about 5 minutes on 2 cores)
 	@python -m flows.tour
 
-test: .venv/.synced ## All tests, about 12 minutes on 2 cores
+test: .venv/.synced ## All tests, about 10 minutes on 2 cores
 	@pytest -q $(PARALLEL)
 
 test-fast: .venv/.synced ## The fast part, about 1½ minutes on 2 cores
