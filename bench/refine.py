@@ -70,16 +70,22 @@ class Base:
         scores: `(N,)`.
         maps: `(N, S, S)`.
         categories: `(N,)` names of the predicted categories.
-        calibration: Of held-out normal images.
+        held: The rows of the held-out normal images.
+        held_scores: `(M,)` of those.
+        calibration: Of them.
         model: The folder of the trained model.
+        record: What training it took.
     """
 
     test: pd.DataFrame
     scores: NDArray[np.float32]
     maps: NDArray[np.float32]
     categories: list[str]
+    held: pd.DataFrame
+    held_scores: NDArray[np.float32]
     calibration: Calibration
     model: Path
+    record: dict[str, Any]
 
 
 def main() -> None:
@@ -143,8 +149,8 @@ def base_of(rows: pd.DataFrame, params: Params) -> Base:
     """Train the detector without the calibration images, once; score them and the test images."""
     calibrates = ((rows["split"] == "calibration") & (rows["label"] == 0)).to_numpy()
     tests = (rows["split"] == "test").to_numpy()
-    model_folder = trained(rows[~calibrates], params, name="refine") / "model"
-    model = InspectionModel.load(model_folder)
+    folder = trained(rows[~calibrates], params, name="refine")
+    model = InspectionModel.load(folder / "model")
     every = rows[calibrates | tests].reset_index(drop=True)
     store = ensure_features(params, list(zip(every["sha256"], every["path"], strict=True)))
     hashes, size = list(every["sha256"]), params.features.batch_size
@@ -162,8 +168,11 @@ def base_of(rows: pd.DataFrame, params: Params) -> Base:
         scores=scores[~held],
         maps=torch.cat([batch.map for batch in found]).numpy()[~held],
         categories=[name for name, out in zip(names, held, strict=True) if not out],
+        held=every[held].reset_index(drop=True),
+        held_scores=scores[held],
         calibration=calibration,
-        model=model_folder,
+        model=folder / "model",
+        record=read_json(folder / "record.json"),
     )
 
 

@@ -2,154 +2,118 @@
 
     make bench-relatives    # writes bench/results/relatives.json; under 90 minutes of new runs
 
-One model of seven real and drawn categories for each row, three seeds for each detector and one
-for each variant of Pro-AD, and one of 160 drawn categories for each detector. Rows that another
-benchmark has measured are read from its cache. The fusion is of its own: both detectors learn from
-the train split alone there, and the calibration split says how their scores are put on one scale.
+One model of seven real and drawn categories for each row: three seeds for each detector, with and
+without refined maps, and for the fusion of both; one seed for each variant of Pro-AD. Then one
+model of 160 drawn categories. All learn from the train split alone, see `bench.relatives_rows`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from statistics import median
+from collections.abc import Mapping
+from statistics import mean, median
 from typing import Any
 
-import numpy as np
 import pandas as pd
+import torch
 
 from bench import datasets
-from bench.ours import OurResult, bench_params, run_ours, with_changes
-from bench.peers_race import averaged, spread
 from bench.record import Claim, write_result
 from bench.relatives_cost import cost
-from bench.relatives_fusion import fused, learning_alone
-from bench.score import Scores, bootstrap_difference, measure
+from bench.relatives_rows import FUSION, REFINED, Rows, means
+from normscape.backbones.runtime import available_cores
 
 SEEDS = (0, 1, 2)
 SCALE_SEED = 1
 """Of the scale set's data: the one that served no choice."""
 
 FIRST, SECOND = "DPDiff", "Pro-AD"
-FUSION = "fusion of both"
 REAL = ("biscuit", "bottle", "magnetic_tile")
 """Categories of `datasets.realbench`."""
+
+DEMO = (*datasets.TEXTURES, *datasets.SOLAR)
 
 _PROAD = {"detector.name": "proad"}
 _FREE = {"proad.neighbours": None}
 
-ROWS: dict[str, dict[str, Any]] = {
-    FIRST: {},
-    SECOND: _PROAD,
-    "Pro-AD, no constraint": _PROAD | _FREE,
-    **{
-        f"Pro-AD, {count} prototypes{', no constraint' * bool(free)}": _PROAD
-        | {"proad.prototypes": count}
-        | free
-        for count in (64, 6)
-        for free in ({}, _FREE)
-    },
-}
-"""Changes of `params.yaml`; an option such as a refinement of the maps is one more row."""
+DETECTORS: dict[str, dict[str, Any]] = {FIRST: {}, SECOND: _PROAD}
+"""Changes of `params.yaml`: these are measured with every seed, refined, fused, and at 160."""
 
-DETECTORS = (FIRST, SECOND)
-"""Rows that are also trained on the scale set, timed side by side and fused."""
+VARIANTS: dict[str, dict[str, Any]] = {
+    f"Pro-AD, {count} prototypes{', no constraint' * bool(free)}": _PROAD
+    | {"proad.prototypes": count}
+    | free
+    for count in (6, 64, 512, 2048)
+    for free in ({}, _FREE)
+    if free or count != 2048
+}
+"""What the constraint is worth, by the number of prototypes; 2,048 with it is `SECOND`."""
 
 
 def main() -> None:
-    """Run or read every row, measure, write the result after each part."""
-    rows = seven()
-    test = datasets.test_rows(rows)
-    raw: dict[str, Any] = {"rows": {}, "scale": {}}
-    scores: dict[str, list[Scores]] = {}
-    models = {}
-    for name, changes in ROWS.items():
-        seeds = SEEDS if name in DETECTORS else SEEDS[:1]
-        runs = [_run(rows, changes, seed) for seed in seeds]
-        raw["rows"][name] = row(test, runs)
-        scores[name] = [run.scores for run in runs]
-        models[name] = runs[0].model
-        _write(raw, scores, test)
-    raw["fusion"] = fusion(rows)
-    _write(raw, scores, test)
-    scale = datasets.scale_set(datasets.SCALE_CATEGORIES, SCALE_SEED)
-    for name in DETECTORS:
-        run = _run(scale, ROWS[name], SEEDS[0])
-        raw["scale"][name] = row(datasets.test_rows(scale), [run])
-        _write(raw, scores, test)
-    raw["cost"] = cost({name: models[name] for name in ROWS}, test)
-    print(_write(raw, scores, test))
+    """Measure every row, write the result after each part."""
+    torch.set_num_threads(available_cores())
+    raw: dict[str, Any] = {"seeds": list(SEEDS), "real": list(REAL), "demo": list(DEMO)}
+    rows = Rows(seven())
+    for seed in SEEDS:
+        rows.together(DETECTORS, seed)
+        raw["seven"] = rows.facts(FIRST)
+        _write(raw)
+    scale = Rows(datasets.scale_set(datasets.SCALE_CATEGORIES, SCALE_SEED))
+    scale.together(DETECTORS, SEEDS[0])
+    raw["scale"] = scale.facts(FIRST)
+    del scale  # its maps are large
+    _write(raw)
+    for name, changes in VARIANTS.items():
+        rows.alone(name, changes, SEEDS[0])
+        raw["seven"] = rows.facts(FIRST)
+        _write(raw)
+    raw["cost"] = cost(rows.first, rows.test)
+    print(_write(raw))
 
 
 def seven() -> pd.DataFrame:
     """The table of `bench.ablation`: three real categories, and the demo's four."""
-    demo = datasets.demo((*datasets.TEXTURES, *datasets.SOLAR))
-    return pd.concat([datasets.realbench(), demo], ignore_index=True)
-
-
-def row(test: pd.DataFrame, runs: Sequence[OurResult]) -> dict[str, Any]:
-    """Figures over seeds: all seven metrics, means on the real categories, and what it took."""
-    found = [measure(test, run.scores, run.maps) for run in runs]
-    return figures(found) | {"records": [_took(run.record) for run in runs]}
-
-
-def figures(found: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Means over runs of what `measure` gives, their spread, and image AUROC run by run."""
-    names = [name for name in REAL if name in found[0]["categories"]]
-    real = [[run["categories"][name]["image_auroc"] for name in names] for run in found]
-    return {
-        "all": averaged(found),
-        "spread": spread(found) if len(found) > 1 else {},
-        "image_auroc": [run["mean"]["image_auroc"] for run in found],
-        "real_image_auroc": [float(np.mean(values)) for values in real] if names else [],
-    }
-
-
-def fusion(rows: pd.DataFrame) -> dict[str, Any]:
-    """Both detectors that learned from the train split alone, and their calibrated mean."""
-    table = learning_alone(rows)
-    judged = datasets.test_rows(table)
-    normal = (judged["held_out"]).to_numpy()
-    test = judged[~normal].reset_index(drop=True)
-    found: dict[str, list[dict[str, Any]]] = {name: [] for name in (*DETECTORS, FUSION)}
-    scores: dict[str, list[Scores]] = {name: [] for name in found}
-    for seed in SEEDS:
-        runs = [_run(table, ROWS[name], seed) for name in DETECTORS]
-        both, maps = fused(judged, [(run.scores, run.maps) for run in runs])
-        answers = [(run.scores[~normal], run.maps[~normal]) for run in runs]
-        for name, (image, pixels) in zip(found, [*answers, (both, maps)], strict=True):
-            found[name].append(measure(test, image, pixels))
-            scores[name].append(image)
-    together = np.stack(scores[FUSION])
-    return {
-        "rows": {name: figures(runs) for name, runs in found.items()},
-        "gain": {
-            name: bootstrap_difference(test, together, np.stack(scores[name])) for name in DETECTORS
-        },
-    }
+    return pd.concat([datasets.realbench(), datasets.demo(DEMO)], ignore_index=True)
 
 
 def claims(raw: Mapping[str, Any]) -> list[Claim]:
     """What is known so far."""
     found = []
-    if SECOND in raw["rows"]:
-        behind = [np.mean(raw["rows"][name]["real_image_auroc"]) for name in DETECTORS]
-        found.append(
+    if "seven" in raw:
+        rows = raw["seven"]["rows"]
+
+        def auroc(name: str, categories: tuple[str, ...] | None = None) -> float:
+            return mean(means(run, categories)["image_auroc"] for run in rows[name]["runs"])
+
+        behind = auroc(FIRST, REAL) - auroc(SECOND, REAL)
+        gain = auroc(FUSION) - max(auroc(name) for name in DETECTORS)
+        seeds = len(rows[FIRST]["runs"])
+        found += [
             Claim(
-                "relatives.proad_behind", round(100 * float(behind[0] - behind[1]), 2), 1.0,
-                "points", "at most",
-                f"mean image AUROC of {', '.join(REAL)} over {len(SEEDS)} seeds, DPDiff's minus "
+                "relatives.proad_behind", round(100 * behind, 2), 1.0, "points", "at most",
+                f"mean image AUROC of {', '.join(REAL)} over {seeds} seeds, DPDiff's minus "
                 "Pro-AD's, one model of seven categories each",
-            )
-        )  # fmt: skip
-    if "fusion" in raw:
-        gains = [raw["fusion"]["gain"][name]["difference"] for name in DETECTORS]
-        found.append(
+            ),
             Claim(
-                "relatives.fusion_gain", round(100 * min(gains), 2), 0.0, "points", "at least",
-                "mean image AUROC of seven categories, the fusion's minus the better detector's; "
-                "both learned from the train split, put on one scale by the calibration split",
-            )
-        )  # fmt: skip
+                "relatives.fusion_gain", round(100 * gain, 2), 0.0, "points", "at least",
+                f"mean image AUROC of seven categories over {seeds} seeds, the fusion's minus the "
+                "better detector's; put on one scale by the calibration split",
+            ),
+        ]  # fmt: skip
+        for metric, title in (("pixel_ap", "pixel AP"), ("pixel_f1max", "pixel F1max")):
+            gains = [
+                mean(means(run, None)[metric] for run in rows[REFINED.format(name)]["runs"])
+                - mean(means(run, None)[metric] for run in rows[name]["runs"])
+                for name in DETECTORS
+            ]
+            found.append(
+                Claim(
+                    f"relatives.refined_{metric}", round(100 * min(gains), 2), 0.0, "points",
+                    "at least",
+                    f"mean {title} of the four categories with masks over {seeds} seeds, refined "
+                    "maps minus the detector's, the smaller gain of both detectors",
+                )
+            )  # fmt: skip
     if "cost" in raw:
         rates = raw["cost"]["images_per_second"]
         ratios = [ours / first for ours, first in zip(rates[SECOND], rates[FIRST], strict=True)]
@@ -162,29 +126,7 @@ def claims(raw: Mapping[str, Any]) -> list[Claim]:
     return found
 
 
-def _run(rows: pd.DataFrame, changes: Mapping[str, Any], seed: int) -> OurResult:
-    return run_ours(rows, with_changes(bench_params(), changes), seed, name="relatives")
-
-
-def _took(record: Mapping[str, Any]) -> dict[str, Any]:
-    seconds = record["seconds"]
-    return {
-        "train_seconds": round(seconds["prototypes"] + seconds["detector"], 1),
-        "threads": record["threads"],
-        "steps": record["steps"],
-        "best_step": record["best_step"],
-        "model_mib": round(record["model_bytes"] / 2**20, 1),
-        "category_accuracy": record["category_accuracy"],
-    }
-
-
-def _write(raw: dict[str, Any], scores: Mapping[str, Sequence[Scores]], test: pd.DataFrame) -> str:
-    ours = np.stack(scores[FIRST])
-    raw["behind"] = {
-        name: bootstrap_difference(test, ours[: len(runs)], np.stack(runs))
-        for name, runs in scores.items()
-        if name != FIRST
-    }
+def _write(raw: dict[str, Any]) -> str:
     return str(write_result("relatives", raw, claims(raw)))
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from statistics import mean, median, stdev
+from collections.abc import Callable
+from statistics import mean, median
 from typing import Any
+
+from bench.markdown import interval, table, with_spread
+from bench.render_detectors import relatives
 
 _NAMES = {
     "normscape": "Normscape", "patchcore": "PatchCore", "padim": "PaDiM", "knn": "k-NN",
@@ -23,12 +26,6 @@ _SCORERS = {
 }  # fmt: skip
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    """Lines of a Markdown table whose first column is text and whose others are figures."""
-    rule = "|---|" + "---:|" * (len(head) - 1)
-    return [f"| {' | '.join(head)} |", rule, *(f"| {' | '.join(row)} |" for row in rows)]
-
-
 def peers(raw: dict[str, Any]) -> list[str]:
     """Means over categories with their spread over seeds, and differences with intervals."""
     columns = {"image_auroc": "I-AUROC", "pixel_auroc": "P-AUROC", "aupro": "AUPRO"}
@@ -37,7 +34,7 @@ def peers(raw: dict[str, Any]) -> list[str]:
         mean_of, spread = raw[method]["mean"], raw["spread"].get(method)
         cells = [f"{mean_of[m]:.3f}" + (f" ± {spread[m]:.3f}" if spread else "") for m in columns]
         gap = raw["differences"].get(method)
-        rows.append([_NAMES[method], *cells, _interval(gap) if gap else ""])
+        rows.append([_NAMES[method], *cells, interval(gap) if gap else ""])
     head = ["mean ± spread over seeds", *columns.values(), "I-AUROC points behind [95 %]"]
     return table(head, rows)
 
@@ -63,7 +60,7 @@ def scale(raw: dict[str, Any]) -> list[str]:
         [
             f"Normscape, {title} data",
             *(f"{mean(raw[title]['image_auroc'][size]):.3f}" for size in sizes),
-            _interval(raw[title]["fall"]),
+            interval(raw[title]["fall"]),
             f"{mean(raw[title]['category_accuracy']):.3f}",
         ]
         for title in ("unseen", "tuning")
@@ -73,7 +70,7 @@ def scale(raw: dict[str, Any]) -> list[str]:
         [
             f"{_NAMES[method]}, unseen data",
             *(f"{found[size]:.3f}" if size in found else "-" for size in sizes),
-            _interval(found),
+            interval(found),
             "-",
         ]
         for method, found in raw["peers"].items()
@@ -93,7 +90,7 @@ def ablation(raw: dict[str, Any]) -> list[str]:
     """Every row's means with their spread, and what choosing a row is worth elsewhere."""
     columns = {"image_auroc": "I-AUROC", "pixel_auroc": "P-AUROC", "aupro": "AUPRO"}
     rows = [
-        [name, *(_with_spread(row["means"][metric]) for metric in columns)]
+        [name, *(with_spread(row["means"][metric]) for metric in columns)]
         for name, row in raw["rows"].items()
     ]
     chosen = [
@@ -210,7 +207,7 @@ def refine(raw: dict[str, Any]) -> list[str]:
     }  # fmt: skip
     figures, cost, shares = raw["figures"], raw["cost"], raw["refined_share"]
     rows = [
-        [f"{category}, {_MAPS[kind]}", *(_with_spread(figures[kind][category][m]) for m in columns)]
+        [f"{category}, {_MAPS[kind]}", *(with_spread(figures[kind][category][m]) for m in columns)]
         for category, found in figures["base"].items()
         if "pixel_ap" in found
         for kind in _MAPS
@@ -227,74 +224,9 @@ def refine(raw: dict[str, Any]) -> list[str]:
     ]
 
 
-def relatives(raw: dict[str, Any]) -> list[str]:
-    """Every detector and option: metrics, training, what scoring costs; scale; the fusion."""
-    columns = {
-        "image_auroc": "I-AUROC", "image_ap": "I-AP", "image_f1max": "I-F1max",
-        "pixel_auroc": "P-AUROC", "pixel_ap": "P-AP", "pixel_f1max": "P-F1max", "aupro": "AUPRO",
-    }  # fmt: skip
-
-    def metrics(found: dict[str, Any]) -> list[str]:
-        means, spread = found["all"]["mean"], found["spread"]
-        return [
-            f"{means[name]:.3f}" + (f" ± {spread[name]:.3f}" if name in spread else "")
-            if name in means
-            else "-"
-            for name in columns
-        ]
-
-    rates = raw.get("cost", {}).get("images_per_second", {})
-    memory = raw.get("cost", {}).get("memory_mib", {})
-    first = median(next(iter(rates.values()))) if rates else 1.0
-    rows = []
-    for name, found in raw["rows"].items():
-        gap, took = raw["behind"].get(name), found["records"]
-        rows.append([
-            name, *metrics(found), f"{mean(found['real_image_auroc']):.3f}",
-            _interval(gap) if gap else "", f"{median(r['train_seconds'] for r in took):.0f}",
-            f"{median(rates[name]):.0f} ({median(rates[name]) / first:.2f})" if rates else "",
-            f"{memory[name]:.0f}" if memory else "",
-        ])  # fmt: skip
-    head = [
-        "seven categories, mean ± spread over seeds", *columns.values(), "I-AUROC of the real ones",
-        "I-AUROC points behind [95 %]", "training, s", "images a second (of the first's)",
-        "memory, MiB",
-    ]  # fmt: skip
-    scale = [
-        [
-            name, *metrics(found), f"{found['records'][0]['train_seconds']:.0f}",
-            f"{found['records'][0]['model_mib']:.0f}",
-        ]
-        for name, found in raw["scale"].items()
-    ]  # fmt: skip
-    lines = table(head, rows)
-    if scale:
-        title = "160 categories, 40 tested"
-        lines += ["", *table([title, *columns.values(), "training, s", "model, MiB"], scale)]
-    if "fusion" in raw:
-        gains = raw["fusion"]["gain"]
-        together = [
-            [name, *metrics(found), _interval(gains[name]) if name in gains else ""]
-            for name, found in raw["fusion"]["rows"].items()
-        ]
-        head = ["learned from the train split alone", *columns.values(), "fusion gains [95 %]"]
-        lines += ["", *table(head, together)]
-    return lines
-
-
 def _percent(found: dict[str, float]) -> str:
     mean_of, low, high = (100 * found[name] for name in ("mean", "low", "high"))
     return f"{mean_of:.1f} [{low:.1f}, {high:.1f}]"
-
-
-def _with_spread(values: list[float]) -> str:
-    spread = f" ± {stdev(values):.3f}" if len(values) > 1 else ""
-    return f"{mean(values):.3f}{spread}"
-
-
-def _interval(found: dict[str, float]) -> str:
-    low, high = 100 * found["low"], 100 * found["high"]
-    return f"{100 * found['difference']:.1f} [{low:.1f}, {high:.1f}]"
 
 
 RENDERERS: dict[str, Callable[[dict[str, Any]], list[str]]] = {
