@@ -20,7 +20,7 @@ _BEHIND = "I-AUROC points behind the first [95 %]"
 def relatives(raw: Mapping[str, Any]) -> list[str]:
     """Metrics by set, what training and scoring take, and the variants of Pro-AD."""
     seven = raw["seven"]
-    variants = [name for name in seven["rows"] if "prototypes" in name]
+    variants = sorted((name for name in seven["rows"] if "prototypes" in name), key=_count)
     main = [name for name in seven["rows"] if name not in variants]
     sets = {f"realbench ({', '.join(raw['real'])})": raw["real"],
             f"demo ({', '.join(raw['demo'])})": raw["demo"]}  # fmt: skip
@@ -83,6 +83,11 @@ def _cost(raw: Mapping[str, Any], names: Sequence[str]) -> list[str]:
         "refined of the anomalous / normal images", "memory, MiB",
     ]  # fmt: skip
     return table(head, rows)
+
+
+def _count(variant: str) -> tuple[int, str]:
+    """By the number of prototypes, with the constraint first."""
+    return int("".join(filter(str.isdigit, variant))), variant
 
 
 def _share(shares: Sequence[Sequence[float]], label: int) -> str:
