@@ -24,7 +24,6 @@ from torch import Tensor
 
 from bench.record import ROOT
 from normscape.calibration.calibrator import fit_calibration
-from normscape.detectors.checkpoint import Checkpoints
 from normscape.detectors.model import InspectionModel
 from normscape.detectors.predict import predict
 from normscape.features.extract import ensure_features
@@ -41,6 +40,7 @@ from normscape.prototypes.sample import image_embedding
 from normscape.prototypes.training import stream_maps, training_images
 from normscape.stages import detector as detector_stage
 from normscape.stages import prototypes as prototypes_stage
+from normscape.training.checkpoint import Checkpoints
 
 Values = NDArray[np.float64]
 

@@ -32,7 +32,6 @@ from bench.peers.runner import cached
 from bench.record import ROOT
 from normscape.backbones import select_device
 from normscape.backbones.runtime import available_cores
-from normscape.detectors.checkpoint import Checkpoints
 from normscape.detectors.kinds import hold_out_percent, kind_of
 from normscape.detectors.model import InspectionModel
 from normscape.detectors.predict import predict
@@ -44,6 +43,7 @@ from normscape.params import Params, load_params
 from normscape.prototypes.training import TrainingImages, training_images
 from normscape.stages import detector as detector_stage
 from normscape.stages import prototypes as prototypes_stage
+from normscape.training.checkpoint import Checkpoints
 
 STATE = ROOT / ".normscape" / "bench" / "ours"
 
@@ -52,7 +52,7 @@ _ROUTING = ("prototypes.routed_categories", "prototypes.route_margin")
 
 _SECTIONS = ("backbone", "features", "prototypes")
 _SOURCES = (
-    "features/*.py", "prototypes/*.py", "diffusion/*.py", "detectors/*.py",
+    "features/*.py", "prototypes/*.py", "diffusion/*.py", "training/*.py", "detectors/*.py",
     "stages/prototypes.py", "stages/detector.py",
 )  # fmt: skip
 _NOT_OF_A_MODEL = ("detectors/kinds.py", "graph.py")

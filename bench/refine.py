@@ -34,7 +34,6 @@ from normscape.backbones import select_device
 from normscape.backbones.runtime import available_cores
 from normscape.calibration.calibrator import Calibration, fit_calibration
 from normscape.data.images import read_image
-from normscape.detectors.checkpoint import Checkpoints
 from normscape.detectors.model import InspectionModel
 from normscape.detectors.predict import predict
 from normscape.features.extract import ensure_features, open_store
@@ -46,6 +45,7 @@ from normscape.prototypes.training import training_images
 from normscape.refine.model import Refiner
 from normscape.scoring.scorer import Scorer
 from normscape.stages import refine as refine_stage
+from normscape.training.checkpoint import Checkpoints
 
 STATE = ROOT / ".normscape" / "bench" / "refine"
 SEEDS = (0, 1, 2)

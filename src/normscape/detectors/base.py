@@ -13,6 +13,7 @@ from normscape.detectors.batches import Batch
 from normscape.detectors.config import DetectorConfig
 from normscape.params import Params
 from normscape.prototypes.artifact import Prototypes
+from normscape.training.loop import Group
 
 
 class Detector(nn.Module, ABC):
@@ -76,23 +77,8 @@ class Training:
     checkpoint_seconds: float
 
 
-@dataclass(frozen=True)
-class Group:
-    """Parameters that are trained alike.
-
-    Attributes:
-        parameters: Of the detector.
-        rate: Their learning rate, relative to the training's.
-        weight_decay: Of AdamW.
-    """
-
-    parameters: Sequence[nn.Parameter]
-    rate: float
-    weight_decay: float
-
-
 class Objective(Protocol):
-    """What a detector is trained for; `Trainer` does the rest.
+    """What a detector is trained for; `train_detector` does the rest.
 
     Attributes:
         training: How.

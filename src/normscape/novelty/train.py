@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from normscape.novelty.dlsr import DLSR, DLSRConfig
@@ -15,13 +14,13 @@ from normscape.novelty.model import LevelHeads, Novelty
 from normscape.novelty.pooling import RegionPooling, mean_of, median_of
 from normscape.prototypes.categories import CategoryHead
 from normscape.sections.model import NoveltyParams
+from normscape.training.loop import Group, Loop, Progress, Report, Schedule
 
 _EVALUATE_EVERY = 50
 _WARM_UP = 50
+_WEIGHT_DECAY = 0.01
 _SMALLEST_SCALE = 1e-6
 _MIN_HELD_OUT = 10
-
-Report = Callable[[int, str], None]
 
 
 @dataclass(frozen=True)
@@ -43,23 +42,6 @@ class Sample:
         )
 
 
-@dataclass
-class Progress:
-    """What a training did.
-
-    Attributes:
-        step: Steps taken.
-        best_step: Whose weights were kept.
-        best_loss: On the held-out images; None where none are held out.
-        curve: One entry an evaluation.
-    """
-
-    step: int = 0
-    best_step: int = 0
-    best_loss: float | None = None
-    curve: list[dict[str, float]] = field(default_factory=list)
-
-
 def fit_novelty(
     learn: Sample,
     held_out: Sample,
@@ -67,7 +49,7 @@ def fit_novelty(
     pooling: RegionPooling,
     params: NoveltyParams,
     *,
-    report: Report = lambda step, words: None,
+    report: Report = lambda step, loss: None,
 ) -> tuple[Novelty, Progress]:
     """Train DLSR, fit the levels' heads, and put both on one scale.
 
@@ -81,13 +63,14 @@ def fit_novelty(
         names: Of the categories, for messages.
         pooling: Of the backbone's levels.
         params: Section `novelty`.
-        report: Told the step and a word on the loss.
+        report: Told of every step.
 
     Returns:
         The novelty model and what the training did.
 
     Raises:
         DataError: A category has fewer than two images.
+        NormscapeError: The loss is no finite number any more.
     """
     dlsr, progress = fit_dlsr(
         mean_of(learn.regions),
@@ -120,7 +103,7 @@ def fit_dlsr(
     channels: tuple[int, ...],
     params: NoveltyParams,
     *,
-    report: Report = lambda step, words: None,
+    report: Report = lambda step, loss: None,
 ) -> tuple[DLSR, Progress]:
     """Train on pooled features; the same input gives the same network on one machine.
 
@@ -133,50 +116,74 @@ def fit_dlsr(
         labels: `(n,)` category indices of `learn`.
         channels: Of each level; their sum is D.
         params: Section `novelty`.
-        report: Told the step and a word on the loss.
+        report: Told of every step.
+
+    Raises:
+        NormscapeError: The loss is no finite number any more.
     """
-    generator = torch.Generator().manual_seed(params.seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(params.seed)
         model = DLSR(_config(channels, params))
-        average = DLSR(_config(channels, params))
     spread, mean = torch.std_mean(learn.double(), dim=0, correction=0)
-    for each in (model, average):
-        each.mean.copy_(mean)
-        each.scale.copy_(spread.clamp_min(_SMALLEST_SCALE))
-        each.noise.copy_(torch.randn(len(mean), generator=torch.Generator().manual_seed(0)))
-    average.load_state_dict(model.state_dict())
-    clean, apart = model.standardise(learn), model.standardise(held_out)
-    weights = 1.0 / torch.bincount(labels)[labels].double()
-    trial = _Trial.of(apart, generator, params.timesteps)
-    optimiser = torch.optim.AdamW(model.denoiser.parameters(), lr=params.learning_rate)
-    progress, best = Progress(), _state(average)
-    for step in range(1, params.steps + 1):
-        for group in optimiser.param_groups:
-            group["lr"] = params.learning_rate * _rate(step, params.steps)
-        rows = torch.multinomial(weights, params.batch_size, True, generator=generator)
-        batch = _Trial.of(clean[rows], generator, params.timesteps)
-        loss = batch.loss(model)
-        optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimiser.step()
-        _follow(average, model, min(params.ema, step / (step + 9)))
-        progress.step = step
-        if step % _EVALUATE_EVERY == 0 or step == params.steps:
-            entry = {"step": float(step), "loss": loss.item()}
-            if len(held_out) >= _MIN_HELD_OUT:
-                with torch.no_grad():
-                    entry["held_out"] = trial.loss(average).item()
-            progress.curve.append(entry)
-            report(step, f"loss {entry.get('held_out', entry['loss']):.4f}")
-            judged = entry.get("held_out")
-            if judged is None or progress.best_loss is None or judged < progress.best_loss:
-                progress.best_loss, progress.best_step = judged, step
-                best = _state(average)
-            elif step - progress.best_step >= params.patience * _EVALUATE_EVERY:
-                break
-    average.load_state_dict(best)
-    return average.eval().requires_grad_(False), progress
+    model.mean.copy_(mean)
+    model.scale.copy_(spread.clamp_min(_SMALLEST_SCALE))
+    model.noise.copy_(torch.randn(len(mean), generator=torch.Generator().manual_seed(0)))
+    schedule = Schedule(
+        steps=params.steps,
+        learning_rate=params.learning_rate,
+        parameter="novelty.learning_rate",
+        warm_up=_WARM_UP,
+        evaluate_every=_EVALUATE_EVERY,
+        patience=params.patience,
+        average=params.ema,
+    )
+    progress = Loop(_Task(model, learn, held_out, labels, params), schedule, None).run(report)
+    return model.eval().requires_grad_(False), progress
+
+
+class _Task:
+    """Draws from one generator, step after step: it keeps no checkpoints to go on from."""
+
+    names: tuple[str, ...] = ("loss",)
+
+    def __init__(
+        self, model: DLSR, learn: Tensor, held_out: Tensor, labels: Tensor, params: NoveltyParams
+    ) -> None:
+        self._model = model
+        self._params = params
+        self._generator = torch.Generator().manual_seed(params.seed)
+        self._clean = model.standardise(learn)
+        self._weights = 1.0 / torch.bincount(labels)[labels].double()
+        self._held_out = self._trial(model.standardise(held_out))
+
+    @property
+    def module(self) -> nn.Module:
+        return self._model.denoiser
+
+    def groups(self) -> Sequence[Group]:
+        return [Group(list(self.module.parameters()), rate=1.0, weight_decay=_WEIGHT_DECAY)]
+
+    def start(self) -> None:
+        pass
+
+    def losses(self, step: int) -> Sequence[Tensor]:
+        count = self._params.batch_size
+        rows = torch.multinomial(self._weights, count, True, generator=self._generator)
+        return [self._trial(self._clean[rows]).loss(self._model)]
+
+    def held_out(self) -> float | None:
+        if len(self._held_out.clean) < _MIN_HELD_OUT:
+            return None
+        return self._held_out.loss(self._model).item()
+
+    def state(self) -> dict[str, Tensor]:
+        return {}
+
+    def load_state(self, tensors: dict[str, Tensor]) -> None:
+        pass
+
+    def _trial(self, clean: Tensor) -> _Trial:
+        return _Trial.of(clean, self._generator, self._params.timesteps)
 
 
 @dataclass(frozen=True)
@@ -207,18 +214,3 @@ def _config(channels: tuple[int, ...], params: NoveltyParams) -> DLSRConfig:
         noise_step=params.noise_step,
         sampler_steps=params.sampler_steps,
     )
-
-
-def _rate(step: int, steps: int) -> float:
-    return min(1.0, step / _WARM_UP) * 0.5 * (1.0 + math.cos(math.pi * (step - 1) / steps))
-
-
-def _follow(average: DLSR, model: DLSR, decay: float) -> None:
-    with torch.no_grad():
-        pairs = zip(average.denoiser.parameters(), model.denoiser.parameters(), strict=True)
-        for mine, theirs in pairs:
-            mine.lerp_(theirs, 1.0 - decay)
-
-
-def _state(model: DLSR) -> dict[str, Tensor]:
-    return {name: value.clone() for name, value in model.state_dict().items()}

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from normscape.errors import NormscapeError, UsageError
 from normscape.files import atomic_path, read_json, write_json
+from normscape.params import Params
 from normscape.refine.fusion import Fusion, averages
 from normscape.refine.inpainting import Inpainting, centred
 from normscape.sections.model import RefineParams
@@ -190,3 +191,35 @@ def open_refiner(folder: Path, categories: Sequence[str]) -> Refiner | None:
             f"model for {', '.join(categories)}; run the refine stage again"
         )
     return refiner
+
+
+def trained_refiner(params: Params, categories: Sequence[str]) -> Refiner | None:
+    """The refiner that the stage has made; None where `refine.name` is none.
+
+    Args:
+        params: The project.
+        categories: The model's, in its order.
+
+    Raises:
+        UsageError: There is none.
+        NormscapeError: It is damaged, or was made for other categories or parameters.
+    """
+    if params.refine.name == "none":
+        return None
+    folder = params.artifacts / "refine"
+    found = open_refiner(folder, categories)
+    if found is None:
+        raise UsageError(
+            f"refine.name is {params.refine.name}, but {folder} has no refiner; run the refine "
+            "stage"
+        )
+    expected = RefinerConfig.of(
+        params.refine, categories, input_size=params.backbone.input_size, map_size=params.maps.size
+    )
+    for name, wanted in asdict(expected).items():
+        if (has := getattr(found.config, name)) != wanted:
+            raise NormscapeError(
+                f"the refiner in {folder} was made with {name} {has}, params.yaml says {wanted}; "
+                "run the refine stage again"
+            )
+    return found

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from normscape.detectors.trainer import Evaluated
 from normscape.errors import UsageError
+from normscape.training.loop import Evaluated
 
 if TYPE_CHECKING:
     from dvclive.live import Live

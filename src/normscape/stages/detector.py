@@ -13,10 +13,9 @@ from normscape.backbones import select_device
 from normscape.backbones.runtime import available_cores
 from normscape.data.manifest import read_manifest
 from normscape.detectors.base import Detector
-from normscape.detectors.checkpoint import Checkpoints
 from normscape.detectors.kinds import hold_out_percent, kind_of
 from normscape.detectors.model import InspectionModel
-from normscape.detectors.trainer import Progress, Trainer
+from normscape.detectors.train import train_detector
 from normscape.errors import UsageError
 from normscape.features.extract import ensure_features
 from normscape.features.store import FeatureStore
@@ -27,9 +26,11 @@ from normscape.prototypes.artifact import Prototypes
 from normscape.prototypes.sample import TokenSample, sample_tokens
 from normscape.prototypes.training import TrainingImages, stream_tokens, training_images
 from normscape.stages.curves import training_curves
+from normscape.training.checkpoint import Checkpoints
+from normscape.training.loop import Progress
 
 _NORMALISATION_IMAGES = 64
-_CHECKPOINT_FORMAT = 3
+_CHECKPOINT_FORMAT = 4
 
 
 def run(params: Params) -> None:
@@ -71,7 +72,8 @@ def run(params: Params) -> None:
     )
     with atomic_folder(params.artifacts / "detector") as folder:
         model.save(folder)
-        write_json(folder / "training.json", _summary(progress, learn, held_out))
+        counts = {"train_images": len(learn), "held_out_images": len(held_out)}
+        write_json(folder / "training.json", counts | progress.summary())
     checkpoints.remove()
 
 
@@ -108,14 +110,18 @@ def train(
         return sample_tokens(tokens, images.labels, limit, seed)
 
     objective = kind.objective(detector, params)
-    trainer = Trainer(
-        objective, sample(learn), sample(held_out) if len(held_out) else None, checkpoints
-    )
+    tokens = sample(learn), sample(held_out) if len(held_out) else None
     with (
         training_curves(curves) as evaluated,
         progress_bar("train", objective.training.steps, True) as report,
     ):
-        progress = trainer.run(lambda step, loss: report(step, f"loss {loss:.4f}"), evaluated)
+        progress = train_detector(
+            objective,
+            *tokens,
+            checkpoints,
+            report=lambda step, loss: report(step, f"loss {loss:.4f}"),
+            evaluated=evaluated,
+        )
     model = _complete(params, prototypes, detector).to(device)
     normalise(model, store, (held_out if len(held_out) else learn).hashes, device)
     return model, progress
@@ -174,17 +180,3 @@ def _key(params: Params, manifest: pd.DataFrame, store: FeatureStore, machine: s
         ],
     }
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:32]
-
-
-def _summary(
-    progress: Progress, learn: TrainingImages, held_out: TrainingImages
-) -> dict[str, object]:
-    return {
-        "train_images": len(learn),
-        "held_out_images": len(held_out),
-        "steps": progress.step,
-        "stopped_early": progress.stopped_early,
-        "best_step": progress.best_step,
-        "best_loss": progress.best_loss,
-        "curve": progress.curve,
-    }

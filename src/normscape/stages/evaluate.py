@@ -21,13 +21,13 @@ def run(params: Params) -> None:
     from normscape.features.extract import ensure_features
     from normscape.files import atomic_folder, write_json
     from normscape.novelty.inspector import Inspector
-    from normscape.refine.model import open_refiner
+    from normscape.refine.model import trained_refiner
     from normscape.tiling.images import whole
 
     manifest = read_manifest(params.artifacts / "manifest.parquet")
     rows = manifest[manifest["split"] == "test"]
     model = Inspector.open(params.artifacts / "detector", params.artifacts / "novelty")
-    refiner = open_refiner(params.artifacts / "refine", model.categories)
+    refiner = trained_refiner(params, model.categories)
     calibration = Calibration.load(params.artifacts / "calibration" / "calibration.json")
     images = [
         (sha, params.data / path) for sha, path in zip(rows["sha256"], rows["path"], strict=True)

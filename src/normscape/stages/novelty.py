@@ -11,10 +11,11 @@ from normscape.features.store import FeatureStore
 from normscape.files import atomic_folder, write_json
 from normscape.novelty.model import Novelty
 from normscape.novelty.pooling import SIDE, RegionPooling
-from normscape.novelty.train import Progress, Sample, fit_novelty
+from normscape.novelty.train import Sample, fit_novelty
 from normscape.params import Params
 from normscape.progress import progress_bar
 from normscape.prototypes.training import TrainingImages, stream_maps, training_images
+from normscape.training.loop import Progress
 
 
 def run(params: Params) -> None:
@@ -37,7 +38,7 @@ def run(params: Params) -> None:
         novelty.save(folder)
         write_json(
             folder / "training.json",
-            {"train_images": len(learn), "held_out_images": len(held_out), **vars(progress)},
+            {"train_images": len(learn), "held_out_images": len(held_out), **progress.summary()},
         )
 
 
@@ -56,7 +57,7 @@ def train(
             learn.categories,
             pooling,
             params.novelty,
-            report=report,
+            report=lambda step, loss: report(step, f"loss {loss:.4f}"),
         )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 
@@ -12,7 +11,6 @@ import torch
 from normscape.backbones import select_device
 from normscape.backbones.runtime import available_cores
 from normscape.data.manifest import read_manifest
-from normscape.detectors.checkpoint import Checkpoints
 from normscape.errors import UsageError
 from normscape.files import atomic_folder, write_json
 from normscape.params import Params
@@ -20,11 +18,13 @@ from normscape.progress import progress_bar
 from normscape.prototypes.training import TrainingImages, training_images
 from normscape.refine.model import Refiner, RefinerConfig
 from normscape.refine.pictures import Pictures
-from normscape.refine.train import Progress, Trainer
+from normscape.refine.train import train_inpainting
 from normscape.tiling.training import is_cut
+from normscape.training.checkpoint import Checkpoints
+from normscape.training.loop import Progress
 
 _MOST_PICTURES = 8192
-_CHECKPOINT_FORMAT = 1
+_CHECKPOINT_FORMAT = 2
 
 
 def run(params: Params) -> None:
@@ -60,12 +60,12 @@ def run(params: Params) -> None:
     checkpoints = Checkpoints(params.state / "checkpoints", key)
     checkpoints.prune()
     refiner, progress = train(params, learn, held_out, checkpoints=checkpoints, device=device)
-    summary = {"train_images": len(learn), "held_out_images": len(held_out)}
+    counts = {"train_images": len(learn), "held_out_images": len(held_out)}
     with atomic_folder(params.artifacts / "refine") as folder:
         refiner.save(folder)
         write_json(
             folder / "training.json",
-            {"name": params.refine.name, **summary, **dataclasses.asdict(progress)},
+            {"name": params.refine.name, **counts, **progress.summary()},
         )
     checkpoints.remove()
 
@@ -92,9 +92,15 @@ def train(
         Pictures.read(images, params.data, refiner, _MOST_PICTURES) for images in (learn, held_out)
     ]
     model = refiner.inpainting.to(device)
-    trainer = Trainer(model, pictures[0], pictures[1], params.refine, checkpoints)
     with progress_bar("refine", params.refine.steps, True) as report:
-        progress = trainer.run(lambda step, loss: report(step, f"loss {loss:.4f}"))
+        progress = train_inpainting(
+            model,
+            pictures[0],
+            pictures[1],
+            params.refine,
+            checkpoints,
+            report=lambda step, loss: report(step, f"loss {loss:.4f}"),
+        )
     return refiner.eval().requires_grad_(False), progress
 
 

@@ -10,8 +10,9 @@ from normscape.novelty.counts import strange_level
 from normscape.novelty.inspector import Inspector
 from normscape.novelty.model import CONFIG, TENSORS, Novelty
 from normscape.novelty.pooling import SIDE, RegionPooling, mean_of, median_of, rounded
-from normscape.novelty.train import Progress, Sample, fit_novelty
+from normscape.novelty.train import Sample, fit_novelty
 from normscape.sections.model import NoveltyParams
+from normscape.training.loop import Progress
 from tests.unit.export import support
 
 SHAPES = ((4, 8, 8), (6, 8, 8), (12, 4, 4))
@@ -152,6 +153,12 @@ def test_it_learns_without_images_held_out() -> None:
     assert progress.best_loss is None
     assert progress.best_step == progress.step == 20
     assert bool(novelty.judge(products(4, 1).regions).isfinite().all())
+
+
+def test_a_training_that_diverges_says_what_to_do() -> None:
+    wild = PARAMS.model_copy(update={"learning_rate": 1e30})
+    with pytest.raises(NormscapeError, match=r"lower 'novelty.learning_rate', which is 1e\+30"):
+        fit(wild)
 
 
 @pytest.mark.parametrize("threads", [1, 2])

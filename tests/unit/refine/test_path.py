@@ -12,7 +12,7 @@ import yaml
 from PIL import Image
 
 from normscape.data.images import read_image
-from normscape.errors import UsageError
+from normscape.errors import NormscapeError, UsageError
 from normscape.export import Exported
 from normscape.export.parity import parity_images
 from normscape.export.record import FORMATS
@@ -63,10 +63,11 @@ def refined(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pa
         place = picture.parents[2] / "ground_truth" / "hole" / f"{picture.stem}_mask.png"
         place.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(mask).save(place)
-    params = configure(root, refine=TINY)
+    params = load_params(root / "params.yaml")
     for stage in ("manifest", "evaluate"):
         run_stage(stage, params)
     shutil.move(params.artifacts / "evaluation" / "metrics.json", root / "before.json")
+    params = configure(root, refine=TINY)
     for stage in ("refine", "evaluate"):
         run_stage(stage, params)
     shutil.rmtree(root / "bundle")
@@ -122,7 +123,7 @@ def test_the_stage_goes_on_where_it_was_and_leaves_nothing_without_a_name(
     refined: tuple[Params, str], tmp_path: Path
 ) -> None:
     params, _ = refined
-    assert read_json(params.artifacts / "refine" / "training.json")["step"] == TINY["steps"]
+    assert read_json(params.artifacts / "refine" / "training.json")["steps"] == TINY["steps"]
     before = sha256_file(params.artifacts / "refine" / TENSORS)
     run_stage("refine", params)
     assert sha256_file(params.artifacts / "refine" / TENSORS) == before
@@ -133,6 +134,19 @@ def test_the_stage_goes_on_where_it_was_and_leaves_nothing_without_a_name(
     assert {path.name for path in (none.artifacts / "refine").iterdir()} == {"training.json"}
     shutil.rmtree(root / "bundle")
     assert bundled(none, root / "bundle").refiner is None
+
+
+def test_a_refiner_that_is_missing_or_of_other_parameters_is_never_evaluated(
+    refined: tuple[Params, str], tmp_path: Path
+) -> None:
+    params, _ = refined
+    root = tmp_path / "project"
+    shutil.copytree(params.root, root)
+    with pytest.raises(NormscapeError, match=r"made with width 8, params\.yaml says 16; run the"):
+        run_stage("evaluate", configure(root, refine=TINY | {"width": 16}))
+    (root / "artifacts" / "refine" / TENSORS).unlink()
+    with pytest.raises(UsageError, match=r"refine\.name is drdc, but .* has no refiner; run the"):
+        run_stage("evaluate", configure(root, refine=TINY))
 
 
 def test_images_that_are_all_cut_cannot_be_learned_from(

@@ -16,14 +16,14 @@ TRAINING = """
 import json, os, signal, sys
 from pathlib import Path
 import torch
-from normscape.detectors.checkpoint import Checkpoints
 from normscape.detectors.dpdiff.config import DPDiffConfig
 from normscape.detectors.dpdiff.detector import DPDiff
 from normscape.detectors.dpdiff.objective import DPDiffObjective
-from normscape.detectors.trainer import Trainer
+from normscape.detectors.train import train_detector
 from normscape.params import Params
 from normscape.prototypes.sample import sample_tokens
 from normscape.stages.curves import training_curves
+from normscape.training.checkpoint import Checkpoints
 
 params = Params.model_validate({"detector": {
     "steps": 100, "batch_tokens": 64, "width": 8, "blocks": 1, "heads": 2, "noise_step": 20,
@@ -43,9 +43,11 @@ def report(step, loss):
     if step == end:
         os.kill(os.getpid(), signal.SIGKILL)
 objective = DPDiffObjective(detector, params)
-trainer = Trainer(objective, tokens(24), tokens(6), Checkpoints(Path("checkpoints"), "k"))
+checkpoints = Checkpoints(Path("checkpoints"), "k")
+learn, held_out = tokens(24), tokens(6)
 with training_curves(Path("state/dvclive/detector")) as evaluated:
-    progress = trainer.run(report, evaluated)
+    progress = train_detector(
+        objective, learn, held_out, checkpoints, report=report, evaluated=evaluated)
 print(json.dumps(progress.curve))
 """
 ENTRY = {"step": 25, "loss": 0.5, "learning_rate": 1e-3}

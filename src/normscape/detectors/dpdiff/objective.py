@@ -9,13 +9,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from normscape.detectors.base import Group, Training
+from normscape.detectors.base import Training
 from normscape.detectors.batches import Batch
 from normscape.detectors.dpdiff.detector import DPDiff
 from normscape.params import Params
 from normscape.prototypes.global_bank import transport_loss
 from normscape.prototypes.local import LocalBank, LocalMatch, local_loss
 from normscape.prototypes.sample import pool_regions
+from normscape.training.loop import Group
 
 _COSINE_WEIGHT = 1.0
 _SQUARED_WEIGHT = 0.5

@@ -8,10 +8,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from normscape.detectors.base import Group, Training
+from normscape.detectors.base import Training
 from normscape.detectors.batches import Batch
 from normscape.detectors.proad.detector import ProAD
 from normscape.params import Params
+from normscape.training.loop import Group
 
 _IMAGES = 16
 _SQUARED_WEIGHT = 0.5

@@ -5,12 +5,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from normscape.detectors.checkpoint import Checkpoints
 from normscape.errors import NormscapeError
 from normscape.refine.inpainting import Inpainting
 from normscape.refine.pictures import Pictures, draw
-from normscape.refine.train import Progress, Trainer, inpainting_loss
+from normscape.refine.train import inpainting_loss, train_inpainting
 from normscape.sections.model import RefineParams
+from normscape.training.checkpoint import Checkpoints
+from normscape.training.loop import Progress
 
 PARAMS = RefineParams(
     name="drdc", size=32, width=8, cells=(4, 8), times=(1.0,), steps=60, batch_size=4,
@@ -44,8 +45,10 @@ def trained(
         if steps is not None and step > steps:
             raise KilledError
 
-    trainer = Trainer(model, stripes(12, 0), stripes(held, 1), params, Checkpoints(folder, "key"))
-    return model, trainer.run(report)
+    progress = train_inpainting(
+        model, stripes(12, 0), stripes(held, 1), params, Checkpoints(folder, "key"), report=report
+    )
+    return model, progress
 
 
 @pytest.mark.slow

@@ -8,12 +8,12 @@ import pytest
 import torch
 
 from normscape.detectors.batches import BatchSource
-from normscape.detectors.checkpoint import Checkpoints
 from normscape.detectors.kinds import NAMES, kind_of
-from normscape.detectors.trainer import Trainer
+from normscape.detectors.train import train_detector
 from normscape.errors import NormscapeError
 from normscape.stages.curves import training_curves
 from normscape.stages.detector import build
+from normscape.training.checkpoint import Checkpoints
 
 
 class InterruptedTrainingError(Exception):
@@ -47,7 +47,7 @@ def train(tmp_path: Path, prototypes, params, data, *, report=silent, evaluated=
     detector = build(params, prototypes)
     checkpoints = Checkpoints(tmp_path, key)
     objective = kind_of(params.detector.name).objective(detector, params)
-    progress = Trainer(objective, *data, checkpoints).run(report, evaluated)
+    progress = train_detector(objective, *data, checkpoints, report=report, evaluated=evaluated)
     return detector.state_dict(), progress
 
 
@@ -147,7 +147,8 @@ def test_stops_early_with_the_best_tensors(tmp_path, prototypes, params, data):
     def keep(step: int, loss: float) -> None:
         states[step] = {name: value.clone() for name, value in detector.state_dict().items()}
 
-    progress = Trainer(objective, *data, Checkpoints(tmp_path, "k")).run(keep, unwatched)
+    checkpoints = Checkpoints(tmp_path, "k")
+    progress = train_detector(objective, *data, checkpoints, report=keep, evaluated=unwatched)
     assert (progress.step, progress.best_step, progress.stale) == (75, 25, 2)
     assert progress.stopped_early
     assert progress.best_loss == progress.curve[0]["held_out"]

@@ -4,7 +4,7 @@ import os
 
 import torch
 
-from normscape.detectors.checkpoint import Checkpoints, optimiser_tensors, restore_optimiser
+from normscape.training.checkpoint import Checkpoints, optimiser_tensors, restore_optimiser
 
 
 def test_round_trip_and_removal(tmp_path):
