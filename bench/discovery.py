@@ -22,7 +22,8 @@ from bench.discovery_sets import REAL, SCALE_CATEGORIES, real_sets, scale_sets
 from bench.discovery_stable import keeps_ids, measure_speed, notices_unseen
 from bench.ours import bench_params
 from bench.record import Claim, commit, earlier, hardware, write_result
-from normscape.backbones import Backbone, load_backbone
+from normscape.backbones import load_backbone
+from normscape.discovery.eyes import Eyes
 from normscape.params import Params
 
 SEEDS = (0, 1, 2)
@@ -34,17 +35,17 @@ Measured = tuple[dict[str, Any], list[Claim]]
 
 def main() -> None:
     """Measure and write the result, after every part."""
-    measures: dict[str, Callable[[Params, Backbone], Measured]] = {
+    measures: dict[str, Callable[[Params, Eyes], Measured]] = {
         "real": real, "scale": scale, "ids": ids, "speed": speed,
     }  # fmt: skip
     parser = argparse.ArgumentParser(description=__doc__, prog="python -m bench.discovery")
     parser.add_argument("--part", choices=list(measures), help="only this one (all)")
     chosen = parser.parse_args().part
     params = bench_params()
-    backbone = load_backbone(params.backbone, root=params.root, cache=params.state / "cache")
+    eyes = Eyes(load_backbone(params.backbone, root=params.root, cache=params.state / "cache"))
     raw, claims = earlier("discovery")
     for part in measures if chosen is None else (chosen,):
-        raw[part], found = measures[part](params, backbone)
+        raw[part], found = measures[part](params, eyes)
         made_with = {"commit": commit(), "hardware": hardware()}
         raw["measured"] = raw.get("measured", {}) | {part: made_with}
         made = {claim.id for claim in found}
@@ -52,18 +53,18 @@ def main() -> None:
         print(write_result("discovery", raw, claims), flush=True)
 
 
-def real(params: Params, backbone: Backbone) -> Measured:
+def real(params: Params, eyes: Eyes) -> Measured:
     """Magnetic tile and bottle: groups, number of kinds, kinds that were never seen."""
     runs: dict[str, list[dict[str, Any]]] = {name: [] for name in REAL}
     unseen = {}
     for seed in SEEDS:
         for name, defects in real_sets(params, seed).items():
-            result, seen = measure_category(defects, backbone, params.discovery)
+            result, seen = measure_category(defects, eyes, params.discovery)
             runs[name].append(result)
             _tell(name, seed, result)
             if seed == SEEDS[0]:
                 unseen[name] = notices_unseen(
-                    [each.source for each in defects.anomalous], seen, backbone, params.discovery
+                    [each.source for each in defects.anomalous], seen, eyes, params.discovery
                 )
     raw: dict[str, Any] = {
         name: {"seeds": own, "mean": means(own), "unseen": unseen[name]}
@@ -93,15 +94,15 @@ def real_claims(raw: dict[str, Any]) -> list[Claim]:
     return [*claims, *(_unseen_claim(name, each["unseen"]) for name, each in raw.items())]
 
 
-def scale(params: Params, backbone: Backbone) -> Measured:
+def scale(params: Params, eyes: Eyes) -> Measured:
     """The scale set: the same, with the maps of one seed."""
     runs, unseen = [], []
     for name, defects in scale_sets(params).items():
-        result, seen = measure_category(defects, backbone, params.discovery)
+        result, seen = measure_category(defects, eyes, params.discovery)
         runs.append({"category": name, **result})
         _tell(name, 0, result)
         truth = [each.source for each in defects.anomalous]
-        unseen.append(notices_unseen(truth, seen, backbone, params.discovery))
+        unseen.append(notices_unseen(truth, seen, eyes, params.discovery))
     raw = {"categories": runs, "mean": means(runs), "unseen": mean_of(unseen)}
     mean = raw["mean"]
     gain = mean["all"]["given"]["f1"] - mean["all"]["kmeans"]["f1"]
@@ -115,10 +116,10 @@ def scale(params: Params, backbone: Backbone) -> Measured:
     return raw, claims
 
 
-def ids(params: Params, backbone: Backbone) -> Measured:
+def ids(params: Params, eyes: Eyes) -> Measured:
     """Whether old images keep their ids when new ones come."""
     sets = real_sets(params, SEEDS[0])
-    raw = {name: keeps_ids(backbone, sets[name].anomalous, params.discovery) for name in REAL}
+    raw = {name: keeps_ids(eyes, sets[name].anomalous, params.discovery) for name in REAL}
     claims = [
         Claim(f"discovery.ids_{name}_{way}", round(raw[name][way], 3), 0.95, "of old images",
               "at least", f"keep their id with 20 % new images, {name}, {words}")
@@ -130,11 +131,11 @@ def ids(params: Params, backbone: Backbone) -> Measured:
     return raw, claims
 
 
-def speed(params: Params, backbone: Backbone) -> Measured:
+def speed(params: Params, eyes: Eyes) -> Measured:
     """Time and memory; the machine must have nothing else to do."""
     images = real_sets(params, SEEDS[0])["magnetic_tile"].anomalous
     more = [each for defects in scale_sets(params).values() for each in defects.anomalous]
-    raw = measure_speed(backbone, [*images, *more], params)
+    raw = measure_speed(eyes, [*images, *more], params)
     return raw, [
         Claim("discovery.assign_ms", raw["assign_ms"], 50.0, "ms", "at most",
               "an image sorted by stored prototypes, beyond scoring, median"),

@@ -11,6 +11,7 @@ from pathlib import Path
 from bench.ours import bench_params
 from normscape.backbones import load_backbone
 from normscape.discovery.catalogue import Catalogue
+from normscape.discovery.eyes import Eyes
 from normscape.discovery.learn import discover
 from normscape.discovery.sources import from_folders
 
@@ -18,10 +19,10 @@ from normscape.discovery.sources import from_folders
 def main(place: Path) -> None:
     """Discover the kinds of defects among the images and maps below a folder."""
     params = bench_params()
-    backbone = load_backbone(params.backbone, root=params.root, cache=params.state / "cache")
+    eyes = Eyes(load_backbone(params.backbone, root=params.root, cache=params.state / "cache"))
     start = time.monotonic()
     flagged, _ = from_folders(place / "images", place / "maps", "many")
-    found = discover(backbone, flagged, Catalogue("many", {}), params.discovery)
+    found = discover(eyes, flagged, Catalogue("many", {}), params.discovery)
     minutes = (time.monotonic() - start) / 60
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     figures = {

@@ -11,8 +11,8 @@ from sklearn.cluster import AgglomerativeClustering, KMeans
 
 from bench.discovery_measures import grouping, mean_of
 from bench.discovery_sets import Defects, described
-from normscape.backbones import Backbone
 from normscape.discovery.describe import Described
+from normscape.discovery.eyes import Eyes
 from normscape.discovery.group import group
 from normscape.sections.production import DiscoveryParams
 
@@ -21,14 +21,14 @@ LABELS = 3
 
 
 def measure_category(
-    defects: Defects, backbone: Backbone, params: DiscoveryParams
+    defects: Defects, eyes: Eyes, params: DiscoveryParams
 ) -> tuple[dict[str, Any], list[Described]]:
     """Every way to sort one category's images, measured; and what was seen of all anomalous ones.
 
     `all`: every anomalous image is given. `flagged`: those that the detector has flagged are given,
     with its false alarms, and the other anomalous ones count as wrongly grouped.
     """
-    truth, levels = defects.truth, [shape[0] for shape in backbone.shapes]
+    truth, levels = defects.truth, [shape[0] for shape in eyes.backbone.shapes]
     anomalous = truth != "good"
     kinds = len(set(truth[anomalous]))
     result: dict[str, Any] = {
@@ -43,7 +43,7 @@ def measure_category(
             result[name] = result["all"]
             continue
         index = np.flatnonzero(chosen)
-        own = described(backbone, [defects.images[i] for i in index], params)
+        own = described(eyes, [defects.images[i] for i in index], params)
         everything = everything or own
         ways = sort(own, levels, kinds, truth[index], params)
         result[name] = {"estimated_kinds": ways.pop("kinds")}

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 
 from bench import datasets
 from bench.ours import OurResult, run_ours
-from normscape.backbones import Backbone
 from normscape.data.images import read_image
 from normscape.discovery.describe import Described, Flagged, describe, fit_prior
+from normscape.discovery.eyes import Eyes
 from normscape.discovery.regions import Level, square
 from normscape.params import Params
 from normscape.sections.production import DiscoveryParams
@@ -88,13 +88,11 @@ def scale_sets(params: Params) -> dict[str, Defects]:
     return found
 
 
-def described(
-    backbone: Backbone, images: Sequence[Flagged], params: DiscoveryParams
-) -> list[Described]:
+def described(eyes: Eyes, images: Sequence[Flagged], params: DiscoveryParams) -> list[Described]:
     """What a discovery among these images, and no others, sees of them."""
     level = Level.of([each.map for each in images])
-    prior = fit_prior(backbone, images, params)
-    return list(describe(backbone, images, level, prior, params, views=params.views))
+    prior = fit_prior(eyes, images, params)
+    return list(describe(eyes, images, level, prior, params, views=params.views))
 
 
 def _images(rows: pd.DataFrame, result: OurResult) -> list[Flagged]:

@@ -16,11 +16,11 @@ import numpy as np
 from sklearn.metrics import roc_auc_score
 
 from bench.record import ROOT
-from normscape.backbones import Backbone
 from normscape.discovery.assign import assign
 from normscape.discovery.catalogue import Catalogue
 from normscape.discovery.describe import Described, Flagged
 from normscape.discovery.edit import name_type
+from normscape.discovery.eyes import Eyes
 from normscape.discovery.group import group
 from normscape.discovery.knowledge import Placed
 from normscape.discovery.learn import discover
@@ -34,13 +34,11 @@ _MANY = 2000
 _TIMED = 40
 
 
-def keeps_ids(
-    backbone: Backbone, flagged: Sequence[Flagged], params: DiscoveryParams
-) -> dict[str, float]:
+def keeps_ids(eyes: Eyes, flagged: Sequence[Flagged], params: DiscoveryParams) -> dict[str, float]:
     """Share of the old images that keep their id when there are a fifth more of them.
 
     Args:
-        backbone: The frozen network.
+        eyes: The frozen networks.
         flagged: Images of one category.
         params: Section `discovery`.
 
@@ -50,14 +48,14 @@ def keeps_ids(
     """
     order = np.random.default_rng(0).permutation(len(flagged))
     old = [flagged[i] for i in order[: round(len(flagged) / (1 + _NEW))]]
-    before = discover(backbone, old, Catalogue(flagged[0].category, {}), params).catalogue
+    before = discover(eyes, old, Catalogue(flagged[0].category, {}), params).catalogue
     named = name_type(before, before.living[0].id, "known")
     early = params.model_copy(update={"refit_growth": 1.0 + _NEW / 2})
     found = {}
     for name, known, own in (
         ("grown", before, params), ("worked_on", named, early), ("afresh", before, params),
     ):  # fmt: skip
-        after = discover(backbone, flagged, known, own, afresh=name == "afresh").catalogue
+        after = discover(eyes, flagged, known, own, afresh=name == "afresh").catalogue
         same = [after.members[each.sha256].type == before.members[each.sha256].type for each in old]
         found[name] = float(np.mean(same))
     return found
@@ -66,7 +64,7 @@ def keeps_ids(
 def notices_unseen(
     kinds: Sequence[str],
     described: Sequence[Described],
-    backbone: Backbone,
+    eyes: Eyes,
     params: DiscoveryParams,
 ) -> dict[str, float]:
     """Each kind is held out in turn: is it called unseen, and are new images of known kinds not?
@@ -78,14 +76,14 @@ def notices_unseen(
     Args:
         kinds: The true kind of each image.
         described: The images.
-        backbone: That described them.
+        eyes: That described them.
         params: Section `discovery`.
 
     Returns:
         Means over the kinds: `auroc`, `called` (share of the held-out kind that is called unseen)
         and `false` (share of the new images of known kinds that is).
     """
-    truth, levels = np.array(kinds), [shape[0] for shape in backbone.shapes]
+    truth, levels = np.array(kinds), [shape[0] for shape in eyes.backbone.shapes]
     # The number of prototypes does not matter here: an image is compared with the known images.
     params = params.model_copy(update={"types": 1})
     generator, found = np.random.default_rng(0), []
@@ -106,16 +104,16 @@ def notices_unseen(
     return {"auroc": float(auroc), "called": float(called_share), "false": float(false)}
 
 
-def measure_speed(backbone: Backbone, images: Sequence[Flagged], params: Params) -> dict[str, Any]:
+def measure_speed(eyes: Eyes, images: Sequence[Flagged], params: Params) -> dict[str, Any]:
     """Milliseconds to sort one image, and minutes and GiB to discover kinds among two thousand."""
     own = [each for each in images if each.category == images[0].category]
     known = discover(
-        backbone, own[: 5 * _TIMED], Catalogue(own[0].category, {}), params.discovery
+        eyes, own[: 5 * _TIMED], Catalogue(own[0].category, {}), params.discovery
     ).catalogue
     times = []
     for each in own[-_TIMED:]:
         start = time.perf_counter()
-        assign(backbone, [each], known, params.discovery)
+        assign(eyes, [each], known, params.discovery)
         times.append(1000 * (time.perf_counter() - start))
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)

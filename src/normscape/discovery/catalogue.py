@@ -97,7 +97,7 @@ class Catalogue:
 
     Attributes:
         category: The product.
-        backbone: What the features come from, as `BackboneIdentity.as_dict()`.
+        backbone: What the features come from, as `Eyes.identity`.
         types: In the order of their ids.
         members: All images that were ever sorted, by SHA-256.
         knowledge: None while there were too few images.

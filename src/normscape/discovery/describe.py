@@ -10,11 +10,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
-from torch.nn import functional
 
 from normscape.backbones import Backbone
 from normscape.discovery.attention import pool
+from normscape.discovery.eyes import Eyes, foreground
 from normscape.discovery.foreground import ObjectPrior
 from normscape.discovery.regions import SIDE, Level, Map, Region, find_regions
 from normscape.discovery.views import View, plan_views
@@ -59,6 +58,7 @@ class Described:
         peaks: `(R, 2)`: row and column of the highest pixel, as shares of height and width.
         features: `(R, V, C)` float16 of V views: the levels of the backbone side by side.
         surroundings: `(R, V, C)` float16, of the normal surroundings.
+        parted: Whether an object was told from its background in it.
     """
 
     sha256: str
@@ -66,14 +66,19 @@ class Described:
     peaks: NDArray[np.float32]
     features: NDArray[np.float16]
     surroundings: NDArray[np.float16]
+    parted: bool = True
 
 
 def fit_prior(
-    backbone: Backbone, flagged: Sequence[Flagged], params: DiscoveryParams
+    eyes: Eyes, flagged: Sequence[Flagged], params: DiscoveryParams
 ) -> ObjectPrior | None:
-    """Where the object of a category is, from at most 32 of its images; None: no foreground."""
-    if params.object_prior == "none" or not flagged:
+    """Where the object of a category is, from at most 32 of its images; None: no foreground.
+
+    A segmenter needs none: it looks at each image by itself.
+    """
+    if params.object_prior != "pca" or not flagged:
         return None
+    backbone = eyes.backbone
     step = max(1, len(flagged) // _PRIOR_IMAGES)
     images = [each.read() for each in flagged[::step][:_PRIOR_IMAGES]]
     size = backbone.identity.input_size
@@ -85,7 +90,7 @@ def fit_prior(
 
 
 def describe(
-    backbone: Backbone,
+    eyes: Eyes,
     flagged: Iterable[Flagged],
     level: Level,
     prior: ObjectPrior | None,
@@ -96,10 +101,10 @@ def describe(
     """Describe images of one category, in their order; a few at a time are in memory.
 
     Args:
-        backbone: The frozen network.
+        eyes: The frozen networks.
         flagged: The images.
         level: What their maps are measured by.
-        prior: Where the object is; None: everywhere.
+        prior: Where the object is; None: everywhere, or where the segmenter sees it.
         params: `regions` and `guidance` are used.
         views: Of each region.
 
@@ -108,18 +113,19 @@ def describe(
     """
     waiting = iter(flagged)
     while chunk := list(islice(waiting, _BATCH)):
-        yield from _describe(backbone, chunk, level, prior, params, views=views)
+        yield from _describe(eyes, chunk, level, prior, params, views=views)
 
 
 @dataclass(frozen=True)
 class _Look:
     image: Image.Image
+    mask: NDArray[np.float32] | None
     region: Region
     view: View
 
 
 def _describe(
-    backbone: Backbone,
+    eyes: Eyes,
     chunk: Sequence[Flagged],
     level: Level,
     prior: ObjectPrior | None,
@@ -131,18 +137,19 @@ def _describe(
     looks = []
     for each, regions in zip(chunk, found, strict=True):
         image = each.read() if regions else None
+        mask = None if image is None else eyes.mask_of(image)
         looks += [
-            _Look(image, region, view)
+            _Look(image, mask, region, view)
             for region in regions
             for view in plan_views(region, each.sha256, views)
             if image is not None
         ]
-    width = sum(shape[0] for shape in backbone.shapes)
+    width = sum(shape[0] for shape in eyes.backbone.shapes)
     own, around = np.zeros((2, len(looks), width), dtype=np.float16)
     for start in range(0, len(looks), _BATCH):
         batch = looks[start : start + _BATCH]
         own[start : start + len(batch)], around[start : start + len(batch)] = _pooled(
-            backbone, batch, prior, params.guidance
+            eyes.backbone, batch, prior, params.guidance
         )
     described, start = [], 0
     for each, regions in zip(chunk, found, strict=True):
@@ -156,6 +163,7 @@ def _describe(
                 peaks / np.float32(SIDE),
                 own[start:end].reshape(shape),
                 around[start:end].reshape(shape),
+                prior is not None or any(look.mask is not None for look in looks[start:end]),
             )
         )
         start = end
@@ -170,20 +178,12 @@ def _pooled(
     levels = backbone(to_batch([look.view.of_image(look.image, size) for look in looks], size))
     maps = np.stack([look.view.of_map(look.region.weight, _MAP_SIDE) for look in looks])
     weight = torch.from_numpy(maps)[:, None]
-    foreground = _foreground(levels[_prior_level(backbone)].cpu(), prior)
+    tokens, views = levels[_prior_level(backbone)].cpu(), [look.view for look in looks]
+    shown = foreground(tokens, prior, [look.mask for look in looks], views, _MAP_SIDE)
     own, around = zip(
-        *(pool(level.cpu().float(), weight, foreground, guidance) for level in levels), strict=True
+        *(pool(level.cpu().float(), weight, shown, guidance) for level in levels), strict=True
     )
     return tuple(torch.cat(each, dim=1).half().numpy() for each in (own, around))  # type: ignore[return-value]
-
-
-def _foreground(tokens: Tensor, prior: ObjectPrior | None) -> Tensor:
-    if prior is None:
-        return torch.ones(len(tokens), 1, _MAP_SIDE, _MAP_SIDE)
-    mask = prior.mask(tokens)
-    # Without any of it in the view there is nothing to tell apart.
-    mask = torch.where(mask.mean((1, 2, 3), keepdim=True) > 0, mask, torch.ones_like(mask))
-    return functional.interpolate(mask, (_MAP_SIDE, _MAP_SIDE), mode="nearest")
 
 
 def _prior_level(backbone: Backbone) -> int:

@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from normscape.backbones import Backbone
 from normscape.discovery.assign import place
 from normscape.discovery.catalogue import Catalogue, DefectType, Member
 from normscape.discovery.count import estimate
 from normscape.discovery.describe import Flagged
+from normscape.discovery.eyes import Eyes
 from normscape.discovery.knowledge import Knowledge, Placed
 from normscape.discovery.mixture import Mixture, ward
 from normscape.discovery.outcome import Discovery, member, notes_on
@@ -24,12 +24,12 @@ _ALIKE = 0.25
 
 
 def grow(
-    backbone: Backbone, fresh: Sequence[Flagged], known: Catalogue, params: DiscoveryParams
+    eyes: Eyes, fresh: Sequence[Flagged], known: Catalogue, params: DiscoveryParams
 ) -> Discovery:
     """Sort new images by the known prototypes; those that fit none may become new types.
 
     Args:
-        backbone: The network of the catalogue.
+        eyes: The networks of the catalogue.
         fresh: Images that are not in the catalogue.
         known: Has knowledge.
         params: Section `discovery`.
@@ -39,7 +39,7 @@ def grow(
     """
     knowledge = known.knowledge
     assert knowledge is not None  # noqa: S101 - `discover` has seen to it
-    placed = place(backbone, fresh, knowledge, params)
+    placed = place(eyes, fresh, knowledge, params)
     verdicts = knowledge.judge(placed, known.known_points, params.unseen_alpha)
     # What a person has said of them comes afterwards (`heed`).
     members = [

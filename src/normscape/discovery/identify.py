@@ -8,16 +8,16 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from normscape.backbones import Backbone
 from normscape.discovery.assign import assign
 from normscape.discovery.catalogue import Catalogue, DefectType, is_id
 from normscape.discovery.describe import Flagged
+from normscape.discovery.eyes import Eyes
 from normscape.discovery.matching import match
 from normscape.sections.production import DiscoveryParams
 
 
 def identify(
-    backbone: Backbone,
+    eyes: Eyes,
     seen: Sequence[Flagged],
     known: Catalogue,
     groups: NDArray[np.intp],
@@ -28,7 +28,7 @@ def identify(
     """Give each group the id of the type that it is, or a new one.
 
     Args:
-        backbone: The frozen network.
+        eyes: The frozen networks.
         seen: The grouped images.
         known: The types so far.
         groups: The group of each image.
@@ -48,7 +48,7 @@ def identify(
         else:
             names[number] = spoken[index]
     free = [each for each in known.living if each.id not in owners.values()]
-    belief = _belief(backbone, seen, known, [each.id for each in free], params)
+    belief = _belief(eyes, seen, known, [each.id for each in free], params)
     types = []
     for group, column in match(groups, belief).items():
         if group in owners or (group in names and free[column].name):
@@ -67,7 +67,7 @@ def identify(
 
 
 def _belief(
-    backbone: Backbone,
+    eyes: Eyes,
     seen: Sequence[Flagged],
     known: Catalogue,
     ids: Sequence[str],
@@ -83,9 +83,9 @@ def _belief(
             strangers.append(row)
         elif member.type in column:
             belief[row, column[member.type]] = 1.0
-    usable = known.knowledge is not None and known.backbone == backbone.identity.as_dict()
+    usable = known.knowledge is not None and known.backbone == eyes.identity
     if strangers and usable and ids:
-        verdicts = assign(backbone, [seen[row] for row in strangers], known, params)
+        verdicts = assign(eyes, [seen[row] for row in strangers], known, params)
         for row, verdict in zip(strangers, verdicts, strict=True):
             if verdict.type in column:
                 belief[row, column[verdict.type]] = verdict.confidence

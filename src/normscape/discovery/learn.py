@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from normscape.backbones import Backbone
 from normscape.discovery.catalogue import Catalogue
 from normscape.discovery.describe import Flagged, describe, fit_prior
+from normscape.discovery.eyes import Eyes
 from normscape.discovery.group import group
 from normscape.discovery.grow import grow
 from normscape.discovery.heed import dismiss, heed
@@ -24,7 +24,7 @@ from normscape.sections.production import DiscoveryParams
 
 
 def discover(
-    backbone: Backbone,
+    eyes: Eyes,
     flagged: Sequence[Flagged],
     known: Catalogue,
     params: DiscoveryParams,
@@ -42,7 +42,7 @@ def discover(
     that, images that a person has called good or another product's leave the catalogue.
 
     Args:
-        backbone: The frozen network.
+        eyes: The frozen networks.
         flagged: Images of one category, each once; those of the catalogue may be among them.
         known: What is known so far, maybe nothing.
         params: Section `discovery`.
@@ -53,14 +53,14 @@ def discover(
         DataError: An image cannot be read.
     """
     known_types = {each.id for each in known.types}
-    found = _sorted(backbone, flagged, dismiss(known, reviewed or {}), params, afresh=afresh)
+    found = _sorted(eyes, flagged, dismiss(known, reviewed or {}), params, afresh=afresh)
     catalogue = heed(found.catalogue, flagged)
     new_types = tuple(each.id for each in catalogue.types if each.id not in known_types)
     return replace(found, catalogue=catalogue, new_types=new_types)
 
 
 def _sorted(
-    backbone: Backbone,
+    eyes: Eyes,
     flagged: Sequence[Flagged],
     known: Catalogue,
     params: DiscoveryParams,
@@ -69,30 +69,31 @@ def _sorted(
 ) -> Discovery:
     fresh = [each for each in flagged if each.sha256 not in known.members]
     grown = len(flagged) >= params.refit_growth * max(known.fitted, 1)
-    other = known.backbone != backbone.identity.as_dict()
+    other = known.backbone != eyes.identity
     renewed = False
     if flagged and (afresh or known.knowledge is None or other or (grown and fresh)):
         kept = None
         if is_worked_on(known) and known.knowledge is not None and not afresh:
-            kept = respace(backbone, flagged, known, params)
+            kept = respace(eyes, flagged, known, params)
         if kept is None:
-            return _learn(backbone, flagged, known, params)
+            return _learn(eyes, flagged, known, params)
         known, renewed = kept, True
     if not fresh:
         return Discovery(known, (), (), renewed, None, ())
-    return replace(grow(backbone, fresh, known, params), refitted=renewed)
+    return replace(grow(eyes, fresh, known, params), refitted=renewed)
 
 
 def _learn(
-    backbone: Backbone, flagged: Sequence[Flagged], known: Catalogue, params: DiscoveryParams
+    eyes: Eyes, flagged: Sequence[Flagged], known: Catalogue, params: DiscoveryParams
 ) -> Discovery:
     level = Level.of([each.map for each in flagged])
-    prior = fit_prior(backbone, flagged, params)
-    described = list(describe(backbone, flagged, level, prior, params, views=params.views))
+    prior = fit_prior(eyes, flagged, params)
+    described = list(describe(eyes, flagged, level, prior, params, views=params.views))
     seen = [each for each, one in zip(flagged, described, strict=True) if len(one.areas)]
     new_images = tuple(each.sha256 for each in flagged if each.sha256 not in known.members)
-    identity = backbone.identity.as_dict()
-    notes = notes_on(flagged, seen, prior is None and params.object_prior != "none")
+    identity = eyes.identity
+    borderless = params.object_prior != "none" and not any(each.parted for each in described)
+    notes = notes_on(flagged, seen, borderless)
     if len(seen) < params.min_images:
         members = [member(each, NOTHING) for each in flagged]
         unsorted = [member for member in members if member.sha256 not in known.members]
@@ -103,10 +104,10 @@ def _learn(
         kept = replace(known, backbone=known.backbone or identity).with_members(unsorted)
         return Discovery(kept if unsorted else known, (), new_images, False, None, (*notes, enough))
     labels = labels_of(seen, known)
-    levels = [shape[0] for shape in backbone.shapes]
+    levels = [shape[0] for shape in eyes.backbone.shapes]
     grouped = group(described, levels, params, labels=labels)
     said = {index: int(grouped.groups[index]) for index in labels}
-    types, owners = identify(backbone, seen, known, grouped.groups, labels=said, params=params)
+    types, owners = identify(eyes, seen, known, grouped.groups, labels=said, params=params)
     placed = grouped.placed
     knowledge = Knowledge(
         level, prior, grouped.space, grouped.mixture,

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from normscape.backbones import Backbone
 from normscape.discovery.catalogue import Catalogue
 from normscape.discovery.describe import Flagged, describe, fit_prior
+from normscape.discovery.eyes import Eyes
 from normscape.discovery.knowledge import Knowledge, Placed
 from normscape.discovery.mixture import refine
 from normscape.discovery.regions import Level
@@ -25,12 +25,12 @@ def is_worked_on(known: Catalogue) -> bool:
 
 
 def respace(
-    backbone: Backbone, flagged: Sequence[Flagged], known: Catalogue, params: DiscoveryParams
+    eyes: Eyes, flagged: Sequence[Flagged], known: Catalogue, params: DiscoveryParams
 ) -> Catalogue | None:
     """Learn the space anew from all images given, and the prototypes from what was sorted before.
 
     Args:
-        backbone: The frozen network.
+        eyes: The frozen networks.
         flagged: Images of one category; those that the catalogue does not have only count for the
             space.
         known: The catalogue.
@@ -43,15 +43,15 @@ def respace(
         DataError: An image cannot be read.
     """
     level = Level.of([each.map for each in flagged])
-    prior = fit_prior(backbone, flagged, params)
-    described = list(describe(backbone, flagged, level, prior, params, views=params.views))
+    prior = fit_prior(eyes, flagged, params)
+    described = list(describe(eyes, flagged, level, prior, params, views=params.views))
     shown = [one for one in described if len(one.areas)]
     old = [one for one in shown if one.sha256 in known.members]
     types = [known.members[one.sha256].type for one in old]
     typed = [index for index, name in enumerate(types) if name is not None]
     if len(typed) < params.min_images:
         return None
-    levels = [shape[0] for shape in backbone.shapes]
+    levels = [shape[0] for shape in eyes.backbone.shapes]
     space = Space.fit(shown, levels, dimensions=params.dimensions, surroundings=params.surroundings)
     points, plain = (Placed.of(space, old, most).points for most in (None, PLAIN))
     owners, labels = np.unique([str(types[index]) for index in typed], return_inverse=True)
@@ -59,6 +59,6 @@ def respace(
     fits = np.sort(nearest_other(points[typed], plain[typed]))
     knowledge = Knowledge(level, prior, space, mixture, tuple(owners.tolist()), fits)
     return replace(
-        known, backbone=backbone.identity.as_dict(), knowledge=knowledge, points=points,
+        known, backbone=eyes.identity, knowledge=knowledge, points=points,
         placed=tuple(one.sha256 for one in old), fitted=len(flagged),
     )  # fmt: skip

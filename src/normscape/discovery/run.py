@@ -18,7 +18,7 @@ from normscape.params import Params
 
 if TYPE_CHECKING:
     from normscape.alerts import Alert
-    from normscape.backbones import Backbone
+    from normscape.discovery.eyes import Eyes
     from normscape.discovery.outcome import Discovery
 
 EXTERNAL = "files"
@@ -96,7 +96,7 @@ def discover_all(
     notes: list[str] = []
     lock = params.state / "locks" / "discovery.lock"
     with exclusive_lock(lock, "a discovery of defects", _WAIT_SECONDS):
-        backbone, version, flagged, reviewed, lost = _gather(params, origin)
+        eyes, version, flagged, reviewed, lost = _gather(params, origin)
         notes += lost
         if not flagged:
             notes.append(_nothing(origin))
@@ -105,7 +105,7 @@ def discover_all(
             known = store.load(category)
             try:
                 found = discover(
-                    backbone, own, known, params.discovery, afresh=afresh, reviewed=reviewed
+                    eyes, own, known, params.discovery, afresh=afresh, reviewed=reviewed
                 )
             except DataError as error:
                 notes.append(f"{category}: nothing was sorted, the others are: {error}")
@@ -130,28 +130,31 @@ def assign_all(params: Params, origin: Origin) -> list[tuple[Flagged, Verdict, C
     from normscape.discovery.assign import assign
 
     store = CatalogueStore.of(params)
-    backbone, _, flagged, _, _ = _gather(params, origin)
+    eyes, _, flagged, _, _ = _gather(params, origin)
     found = []
     for category in sorted({each.category for each in flagged}):
         own = [each for each in flagged if each.category == category]
         known = store.load(category)
-        verdicts = assign(backbone, own, known, params.discovery)
+        verdicts = assign(eyes, own, known, params.discovery)
         found += [(each, verdict, known) for each, verdict in zip(own, verdicts, strict=True)]
     return found
 
 
 def _gather(
     params: Params, origin: Origin
-) -> tuple[Backbone, str, Sequence[Flagged], Mapping[str, str | None], Sequence[str]]:
+) -> tuple[Eyes, str, Sequence[Flagged], Mapping[str, str | None], Sequence[str]]:
     from normscape.backbones import load_backbone, load_identity
+    from normscape.discovery.eyes import Eyes
+    from normscape.discovery.segment import open_segmenter
     from normscape.discovery.sources import from_folders, from_inbox
 
+    segmenter = open_segmenter(params.discovery, params.root)
     if origin.images is not None:
         maps = origin.maps or origin.images
         flagged, lost = from_folders(origin.images, maps, origin.category)
         cache = params.state / "cache"
         return (
-            load_backbone(params.backbone, root=params.root, cache=cache),
+            Eyes(load_backbone(params.backbone, root=params.root, cache=cache), segmenter),
             EXTERNAL,
             flagged,
             {},
@@ -172,7 +175,7 @@ def _gather(
         identity, runtime=identity.runtime, precision=identity.precision, root=params.root,
         cache=params.state / "cache",
     )  # fmt: skip
-    return backbone, version, flagged, reviewed, lost
+    return Eyes(backbone, segmenter), version, flagged, reviewed, lost
 
 
 def _categories(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
@@ -114,6 +115,9 @@ class DiscoveryParams(Section):
 
     Attributes:
         object_prior: How the object is told from its background.
+        sam: Folder of SAM's weights, relative to params.yaml; needed where the prior is `sam`.
+        grounding: Folder of Grounding DINO's weights; None: the middle of a picture is the object.
+        prompt: What Grounding DINO looks for.
         regions: Of an image, at most.
         views: Of a region, from which the space is learned; a new image is assigned by three.
         guidance: The region guidance factor: how much more a region's peak counts than its rim.
@@ -129,7 +133,10 @@ class DiscoveryParams(Section):
     """
 
     seed: int = 0
-    object_prior: Literal["pca", "none"] = "pca"
+    object_prior: Literal["pca", "sam", "none"] = "pca"
+    sam: Path | None = None
+    grounding: Path | None = None
+    prompt: Annotated[str, Field(min_length=1)] = "an object."
     regions: Count = 3
     views: Annotated[int, Field(ge=3)] = 12
     guidance: Positive = 3.0

@@ -4,11 +4,11 @@ import pytest
 
 from normscape.discovery.learn import discover
 
-from .support import BACKBONE, KINDS, NOTHING, PARAMS, many
+from .support import EYES, KINDS, NOTHING, PARAMS, many
 
 
 @pytest.fixture(scope="session")
 def learned():
     """A catalogue of three kinds, twelve images each."""
     flagged = many(KINDS, 12)
-    return flagged, discover(BACKBONE, flagged, NOTHING, PARAMS)
+    return flagged, discover(EYES, flagged, NOTHING, PARAMS)

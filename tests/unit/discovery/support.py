@@ -12,6 +12,7 @@ from torch.nn import functional
 from normscape.backbones import BackboneIdentity
 from normscape.discovery.catalogue import Catalogue, DefectType
 from normscape.discovery.describe import Flagged
+from normscape.discovery.eyes import Eyes
 from normscape.discovery.outcome import Discovery
 from normscape.discovery.regions import SIDE, square
 from normscape.sections.production import DiscoveryParams
@@ -106,5 +107,5 @@ def kind_of_types(
 
 
 PARAMS = DiscoveryParams(views=6, dimensions=12, max_types=4)
-BACKBONE = SmallBackbone()
+EYES = Eyes(SmallBackbone())
 NOTHING = Catalogue("plate", {})

@@ -18,7 +18,7 @@ from normscape.discovery.views import PLAIN, plan_views
 from normscape.discovery.vote import vote
 from normscape.sections.production import DiscoveryParams
 
-from .support import SmallBackbone, draw, flagged_image
+from .support import EYES, draw, flagged_image
 
 PARAMS = DiscoveryParams()
 
@@ -184,8 +184,7 @@ def test_the_space_ignores_what_changes_between_views():
 
     flagged = [flagged_image(kind, number) for kind in ("spot", "patch") for number in range(8)]
     level = Level.of([each.map for each in flagged])
-    backbone = SmallBackbone()
-    described = list(describe(backbone, flagged, level, None, PARAMS, views=6))
+    described = list(describe(EYES, flagged, level, None, PARAMS, views=6))
     space = Space.fit(described, [6, 6, 6], dimensions=8, surroundings=1.0)
 
     points = space.embed(described)

@@ -7,12 +7,13 @@ from sklearn.metrics import adjusted_rand_score
 
 from normscape.discovery.assign import assign
 from normscape.discovery.edit import label_images, merge_types, name_type, split_type
+from normscape.discovery.eyes import Eyes
 from normscape.discovery.learn import discover
 from normscape.discovery.respace import is_worked_on
 from normscape.errors import UsageError
 
 from .support import (
-    BACKBONE,
+    EYES,
     KINDS,
     NOTHING,
     PARAMS,
@@ -24,15 +25,15 @@ from .support import (
 )
 
 
-@pytest.mark.parametrize("backbone", [BACKBONE, SmallBackbone("1")])
-def test_what_people_have_worked_on_is_not_sorted_again(learned, backbone):
+@pytest.mark.parametrize("eyes", [EYES, Eyes(SmallBackbone("1"))])
+def test_what_people_have_worked_on_is_not_sorted_again(learned, eyes):
     flagged, found = learned
     kinds = kind_of_types(learned)
     line = kinds["line"].id
     merged = merge_types(found.catalogue, kinds["spot"].id, line)
     more = [*flagged, *many(KINDS, 14, start=500), *many(["flake"], 8)]
 
-    later = discover(backbone, more, merged, PARAMS)
+    later = discover(eyes, more, merged, PARAMS)
 
     assert later.refitted
     assert later.catalogue.fitted == len(more)
@@ -51,7 +52,7 @@ def test_a_few_labels_name_and_steer_the_types():
         for each in flagged
     ]
 
-    found = discover(BACKBONE, said, NOTHING, PARAMS)
+    found = discover(EYES, said, NOTHING, PARAMS)
 
     scratch = found.catalogue.find("scratch")
     lines = [each for each in flagged if each.source.startswith("line")]
@@ -66,7 +67,7 @@ def test_labels_that_part_what_looks_alike_are_kept_to():
         for number, each in enumerate(flagged)
     ]
 
-    found = discover(BACKBONE, said, NOTHING, PARAMS).catalogue
+    found = discover(EYES, said, NOTHING, PARAMS).catalogue
 
     assert {each.name for each in found.living} == {"left", "right"}
     types = types_of(found, flagged)
@@ -82,8 +83,8 @@ def test_a_label_of_an_unnamed_type_names_it_and_the_id_stays(learned):
         for each in flagged
     ]
 
-    later = discover(BACKBONE, said, found.catalogue, PARAMS)
-    afresh = discover(BACKBONE, said, found.catalogue, PARAMS, afresh=True)
+    later = discover(EYES, said, found.catalogue, PARAMS)
+    afresh = discover(EYES, said, found.catalogue, PARAMS, afresh=True)
 
     for run in (later, afresh):
         assert run.new_types == ()
@@ -103,14 +104,14 @@ def test_a_label_counts_more_than_what_a_new_image_looks_like(learned):
         )
     ]
 
-    grown = discover(BACKBONE, [*flagged, *fresh], named, PARAMS).catalogue
+    grown = discover(EYES, [*flagged, *fresh], named, PARAMS).catalogue
 
     pit, third, crack, unknown = (grown.members[each.sha256] for each in fresh)
     assert (pit.type, third.type) == (kinds["spot"].id, "T3")
     assert grown.find(crack.type).name == "crack"
     assert {pit.by, third.by, crack.by} == {"person"}
     assert unknown.by == "model", "an id that no type has is no label"
-    again = discover(BACKBONE, [*flagged, *fresh], grown, PARAMS)
+    again = discover(EYES, [*flagged, *fresh], grown, PARAMS)
     assert again.catalogue is grown
 
 
@@ -119,14 +120,14 @@ def test_what_a_person_called_good_or_another_product_leaves_the_catalogue(learn
     good, other, right = (each.sha256 for each in flagged[:3])
 
     after = discover(
-        BACKBONE, flagged[2:], found.catalogue, PARAMS,
+        EYES, flagged[2:], found.catalogue, PARAMS,
         reviewed={good: None, other: "ring", right: "plate"},
     ).catalogue  # fmt: skip
 
     assert not {good, other} & after.members.keys()
     assert right in after.members
     assert len(after.points) == len(after.placed) == len(flagged) - 2
-    assert assign(BACKBONE, many(["spot"], 2, start=90), after, PARAMS)[0].nearest
+    assert assign(EYES, many(["spot"], 2, start=90), after, PARAMS)[0].nearest
 
 
 def test_names_merges_and_splits(learned):
@@ -148,7 +149,7 @@ def test_names_merges_and_splits(learned):
     assert fresh[0].id == "T4", "an id is never given again"
     pairs = [each for each in flagged if not each.source.startswith("patch")]
     assert adjusted_rand_score(kinds_of(pairs), types_of(parted, pairs)) > 0.9
-    verdicts = assign(BACKBONE, many(["spot", "line"], 5, start=400), parted, PARAMS)
+    verdicts = assign(EYES, many(["spot", "line"], 5, start=400), parted, PARAMS)
     assert {v.nearest for v in verdicts[:5]} != {v.nearest for v in verdicts[5:]}
 
 
@@ -158,7 +159,7 @@ def test_what_a_person_says_outlives_discoveries(learned):
     odd = next(each for each in flagged if each.source.startswith("line"))
 
     said = label_images(found.catalogue, patch, [odd.sha256[:10]])
-    again = discover(BACKBONE, flagged, said, PARAMS, afresh=True)
+    again = discover(EYES, flagged, said, PARAMS, afresh=True)
 
     assert said.members[odd.sha256].type == patch
     assert again.catalogue.members[odd.sha256].type == patch

@@ -18,7 +18,7 @@ from normscape.storage.location import S3Location
 from scripts.services import BUCKET
 from tests.faults import flipped
 
-from .support import KINDS, SmallBackbone, many
+from .support import EYES, KINDS, many
 
 PARAMS = DiscoveryParams(views=3, dimensions=8)
 CATEGORY = "plate/ü 1"
@@ -27,7 +27,7 @@ CATEGORY = "plate/ü 1"
 @pytest.fixture(scope="module")
 def found() -> Catalogue:
     flagged = many(KINDS, 6, category=CATEGORY)
-    return discover(SmallBackbone(), flagged, Catalogue(CATEGORY, {}), PARAMS).catalogue
+    return discover(EYES, flagged, Catalogue(CATEGORY, {}), PARAMS).catalogue
 
 
 @pytest.fixture(
@@ -173,7 +173,7 @@ def test_merged_types_and_few_images_are_stored_too(tmp_path, found):
     store = CatalogueStore(LocalPlace(tmp_path))
     merged = merge_types(found, "T1", "T2")
     store.save(merged, action="merge T1 into T2", reason="same")
-    few = discover(SmallBackbone(), many(["spot"], 2), Catalogue("few", {}), PARAMS).catalogue
+    few = discover(EYES, many(["spot"], 2), Catalogue("few", {}), PARAMS).catalogue
     store.save(few, action="add", reason="first")
 
     assert store.load(CATEGORY).types == merged.types
