@@ -33,6 +33,7 @@ _CORNER = 0.02
 _BOX_SCORE = 0.3
 _WORD_SCORE = 0.25
 _SAM, _GROUNDING = "sam", "grounding-dino"
+_READ = (".json", ".safetensors", ".txt")  # configuration, weights, vocabulary
 
 
 class Segmenter:
@@ -44,7 +45,7 @@ class Segmenter:
         prompt: What Grounding DINO looks for.
 
     Attributes:
-        identity: What decides its masks, as JSON values: the weights' SHA-256 and the prompt.
+        identity: What decides its masks, as JSON values: the folders' SHA-256 and the prompt.
 
     Raises:
         UsageError: A folder holds no such weights, or `transformers` is not installed.
@@ -157,7 +158,7 @@ def _chosen(masks: NDArray[np.bool_], scores: NDArray[np.floating]) -> NDArray[n
 
 
 def _checked(folder: Path, kind: str) -> str:
-    """SHA-256 of a folder's weights.
+    """SHA-256 of a folder's weights and of all that decides how they are used.
 
     Raises:
         UsageError: It holds no weights of this kind, or only pickled ones.
@@ -175,12 +176,12 @@ def _checked(folder: Path, kind: str) -> str:
         raise UsageError(f"{config} cannot be read ({error}); {expected}") from None
     if found != kind:
         raise UsageError(f"{config} is of model_type {found}; {expected}")
-    weights = sorted(folder.glob("*.safetensors"))
-    if not weights:
+    if not any(folder.glob("*.safetensors")):
         raise UsageError(
             f"{folder} has no *.safetensors; {expected} (pickled weights are never read)"
         )
-    return hashlib.sha256("".join(map(sha256_file, weights)).encode()).hexdigest()
+    files = [path for suffix in _READ for path in sorted(folder.glob(f"*{suffix}"))]
+    return hashlib.sha256("".join(map(sha256_file, files)).encode()).hexdigest()
 
 
 def _library() -> Any:
