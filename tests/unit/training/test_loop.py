@@ -95,7 +95,9 @@ def test_an_average_is_nearer_than_the_last_weights() -> None:
     for task, decay in ((last, None), (averaged, 0.95)):
         task._judged = False
         run(task, learning_rate=0.3, average=decay)
-    distances = [float((task.place.weight[0] - TARGET).norm()) for task in (last, averaged)]
+    distances = [
+        float((task.place.weight[0].detach() - TARGET).norm()) for task in (last, averaged)
+    ]
     assert distances[1] < distances[0]
 
 
