@@ -8,7 +8,8 @@ unexport PYTHONDONTWRITEBYTECODE
 # The project's own Prefect: neither the user's profile nor a company's server.
 PREFECT = env -u PREFECT_PROFILE PREFECT_HOME=$(CURDIR)/.normscape/server PREFECT_SERVER_ANALYTICS_ENABLED=false \
 	PREFECT_API_URL=$${NORMSCAPE_PREFECT_API_URL:-http://127.0.0.1:4200/api} prefect
-PARALLEL = -n 2 --dist loadfile --no-loadscope-reorder
+# Two workers for each of 2 cores: many tests wait for servers.
+PARALLEL = -n 4 --dist loadfile --no-loadscope-reorder
 LOCK = uv --no-config pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--custom-compile-command 'make lock'
 
@@ -27,7 +28,7 @@ help: ## Show what there is
 run: .venv/.synced ## The whole loop on the demo data, in a scratch clone (about 5 minutes on 2 cores)
 	@python -m flows.tour
 
-test: .venv/.synced ## All tests, about 10 minutes on 2 cores
+test: .venv/.synced ## All tests, about 9 minutes on 2 cores
 	@pytest -q $(PARALLEL)
 
 test-fast: .venv/.synced ## The fast part, about 1½ minutes on 2 cores

@@ -139,6 +139,7 @@ def test_labels_hold_their_points_and_number_their_prototypes():
     assert set(groups[labels == 1]) == {0}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kinds", [2, 3, 4])
 def test_the_number_of_clear_kinds_is_found(kinds):
     points, _ = clusters([15] * kinds, dimensions=16)
@@ -146,6 +147,7 @@ def test_the_number_of_clear_kinds_is_found(kinds):
     assert estimate(points, PARAMS).types == kinds
 
 
+@pytest.mark.slow
 def test_one_cloud_equal_points_and_few_points_are_one_kind():
     cloud, _ = clusters([60], dimensions=16, spread=1.0)
     equal = np.repeat(cloud[:1], 30, axis=0)

@@ -25,6 +25,7 @@ from .support import (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("eyes", [EYES, Eyes(SmallBackbone("1"))])
 def test_what_people_have_worked_on_is_not_sorted_again(learned, eyes):
     flagged, found = learned

@@ -59,6 +59,7 @@ def test_the_graph_says_what_the_model_says(
     torch.testing.assert_close(found["strangeness"], expected.strangeness, rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("novelty", [True, False])
 def test_openvino_follows_the_graph_of_any_bundle(novelty: bool) -> None:
     graph, maps = graph_of(model(novelty=novelty)), level_maps(3)

@@ -61,6 +61,7 @@ def test_a_notice_says_what_is_to_be_known_and_is_sent_once(plant, hook):
     assert [len(alert.waiting([EVENT])) for alert in plant.alerts] == [1, 1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("state", ["down", "broken", "hanging"])
 def test_nothing_is_lost_while_the_receiver_fails(plant, hook, state):
     if state == "down":

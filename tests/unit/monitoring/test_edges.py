@@ -36,6 +36,7 @@ def test_an_empty_window_says_nothing_ends_nothing_and_has_a_page(line: Line):
     assert f'href="../{DAYS[0]}/report.html"' in html
 
 
+@pytest.mark.slow
 def test_one_image_a_day_of_each_category_waits_until_there_are_enough(line: Line):
     for day in DAYS[:7]:
         for name in CATEGORIES:

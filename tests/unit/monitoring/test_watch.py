@@ -123,6 +123,7 @@ def test_a_damaged_alert_is_named_and_costs_no_other(line):
     assert path.with_suffix(".json.damaged").exists()
 
 
+@pytest.mark.slow
 def test_too_few_images_and_an_empty_window_do_not_end_a_drift(line):
     quiet(line, DRIFT, without=["nut"])
     line.day(DRIFT, "nut", 15, shift=4)
