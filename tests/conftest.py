@@ -17,7 +17,7 @@ from scripts.services import BUCKET, seaweedfs
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Keep each of pytest-xdist's workers on a core: else their thread pools fight over all cores."""
+    """Keep each of pytest-xdist's workers on a core: else their threads fight over all cores."""
     worker = getattr(config, "workerinput", None)
     if worker is not None:
         cores = sorted(os.sched_getaffinity(0))
