@@ -3,6 +3,7 @@
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 from typer.testing import CliRunner
@@ -25,7 +26,7 @@ from tests.unit.scoring.project import trained_once
 pytestmark = pytest.mark.slow
 
 EXPORTED = {"dpdiff": FORMATS[:1]}
-"""Formats to go through; all of DPDiff, with and without refinement, have tests of their own."""
+"""Formats to go through; all of DPDiff without refinement have tests of their own."""
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -62,11 +63,18 @@ def test_from_the_stages_into_production_and_back(
     assert bundle.model.detector.name == name
     assert bundle.refiner is not None
     pictures = [read_image(path) for path in sorted(params.data.glob("*/test/hole/*.png"))[:3]]
-    expected = Scorer.open(bundle, cache=params.state / "cache").score(pictures)
+    scorer = Scorer.open(bundle, cache=params.state / "cache")
+    expected = scorer.score(pictures)
+    bare = Scorer(scorer._backbone, bundle.model, bundle.calibration).score(pictures)
+    assert all((one.map != two.map).any() for one, two in zip(expected, bare, strict=True))
     for kind in EXPORTED.get(name, FORMATS):
         call("export", "production", "--format", kind, "--out", kind)
-        found = Exported.load(Path(kind)).score(pictures)
-        assert [each.flagged for each in found] == [each.flagged for each in expected]
+        exported = Exported.load(Path(kind))
+        assert exported.record.refine == {"max_p": 1.0}
+        for found, wanted in zip(exported.score(pictures), expected, strict=True):
+            assert found.flagged == wanted.flagged
+            scale = bundle.calibration.categories[wanted.category].scale
+            assert np.abs(found.map - wanted.map).max() < params.export.map_tolerance * scale
     call("rollback", "--reason", "no")
     assert open_registry(params).resolve(PRODUCTION) == "v0001"
 

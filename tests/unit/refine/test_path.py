@@ -13,10 +13,6 @@ from PIL import Image
 
 from normscape.data.images import read_image
 from normscape.errors import NormscapeError, UsageError
-from normscape.export import Exported
-from normscape.export.parity import parity_images
-from normscape.export.record import FORMATS
-from normscape.export.write import export_bundle
 from normscape.features.preprocess import to_batch
 from normscape.files import read_json, sha256_file
 from normscape.params import Params, load_params
@@ -170,27 +166,6 @@ def test_new_thresholds_keep_the_refiner(refined: tuple[Params, str], tmp_path: 
     parent, child = (Bundle.load(registry.get(name)) for name in (version, made.version))
     for name in (TENSORS, CONFIG):
         assert child.files[name] == parent.files[name]
-
-
-@pytest.mark.parametrize("kind", FORMATS)
-def test_an_artefact_refines_the_same_maps(
-    kind, refined: tuple[Params, str], tmp_path: Path
-) -> None:
-    params, version = refined
-    bundle = Bundle.load(open_registry(params).get(version))
-    images = parity_images(params, None, bundle.categories)
-    record = export_bundle(bundle, version, kind, tmp_path / "out", images=images, params=params)
-    assert record.refine == {"max_p": TINY["max_p"]}
-    scorer, plain = opened(params, version)
-    pictures = [read_image(path) for path in images]
-    exported, changed = Exported.load(tmp_path / "out"), 0
-    for found, wanted, base in zip(
-        exported.score(pictures), scorer.score(pictures), plain.score(pictures), strict=True
-    ):
-        scale = scorer.calibration.categories[wanted.category].scale
-        assert np.abs(found.map - wanted.map).max() < params.export.map_tolerance * scale
-        changed += not np.array_equal(wanted.map, base.map)
-    assert changed
 
 
 def rewritten(bundle: Path, name: str, content: bytes) -> None:
