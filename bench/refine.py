@@ -181,7 +181,10 @@ def refiner_of(rows: pd.DataFrame, params: Params) -> tuple[Refiner, dict[str, A
     train = rows[(rows["split"] == "train") & (rows["label"] == 0)]
     manifest = train.assign(error=None, path=train["path"].map(str))
     learn, held_out = training_images(manifest, params.refine.hold_out_percent)
-    sources = sorted((ROOT / "src" / "normscape" / "refine").glob("*.py"))
+    library = ROOT / "src" / "normscape"
+    sources = sorted(
+        path for name in ("refine", "training") for path in library.glob(f"{name}/*.py")
+    )
     trained_with = [path for path in sources if path.name not in {"fusion.py", "apply.py"}]
     key = {
         "params": params.fingerprint("refine"),

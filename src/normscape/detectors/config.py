@@ -40,6 +40,19 @@ class DetectorConfig(ABC):
         """Of four bytes each, in the largest tensor that unchecked JSON values ask for at least."""
 
 
+@dataclass(frozen=True)
+class BankedConfig(DetectorConfig):
+    """The configuration of a detector that keeps prototypes of each category.
+
+    Attributes:
+        temperature: At which the prototypes near a token are mixed, before the training.
+        norm_power: Of the spaces of the categories.
+    """
+
+    temperature: float
+    norm_power: float
+
+
 def whole(value: Any) -> int:
     """A whole number, or the sum of those in a list; 0 for anything else."""
     found = value if isinstance(value, list) else [value]

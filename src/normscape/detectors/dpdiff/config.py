@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from normscape.detectors.config import DetectorConfig, whole
+from normscape.detectors.config import BankedConfig, whole
 
 
 @dataclass(frozen=True)
-class DPDiffConfig(DetectorConfig):
+class DPDiffConfig(BankedConfig):
     """The shape of a detector and how it scores; everything but the tensors.
 
     Attributes:
@@ -18,8 +18,6 @@ class DPDiffConfig(DetectorConfig):
         local_neighbours: k, per token.
         global_prototypes: K_g.
         global_neighbours: m, per image.
-        temperature: Of the aggregation of local prototypes.
-        norm_power: Of the spaces of the categories.
         width: Of the denoiser.
         blocks: Of the denoiser.
         heads: Of its attention.
@@ -34,8 +32,6 @@ class DPDiffConfig(DetectorConfig):
     local_neighbours: int
     global_prototypes: int
     global_neighbours: int
-    temperature: float
-    norm_power: float
     width: int
     blocks: int
     heads: int

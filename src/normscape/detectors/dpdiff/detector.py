@@ -8,21 +8,19 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from normscape.detectors.base import Detector
+from normscape.detectors.banked import BankedDetector
 from normscape.detectors.dpdiff.config import DPDiffConfig
 from normscape.detectors.settle import settle
 from normscape.diffusion.denoiser import Condition, Denoiser
 from normscape.diffusion.sampler import reconstruct
 from normscape.diffusion.schedule import Schedule
 from normscape.prototypes.global_bank import GlobalBank
-from normscape.prototypes.local import LocalBank
 from normscape.prototypes.sample import image_embedding
-from normscape.prototypes.spaces import CategorySpaces
 
 _NOISE_SEED = 20_240_131
 
 
-class DPDiff(Detector):
+class DPDiff(BankedDetector):
     """The detector; see docs/methods.md.
 
     Args:
@@ -37,22 +35,7 @@ class DPDiff(Detector):
     spread: Tensor
 
     def __init__(self, config: DPDiffConfig, *, frozen: bool = False) -> None:
-        super().__init__()
-        self.config = config
-        categories = len(config.local_prototypes)
-        self.spaces = CategorySpaces(
-            torch.zeros(categories, config.dimensions), torch.ones(categories), config.norm_power
-        )
-        self.local_bank = LocalBank(
-            torch.zeros(
-                sum(config.local_prototypes),
-                config.dimensions,
-                dtype=torch.bfloat16 if frozen else torch.float32,
-            ),
-            config.local_prototypes,
-            config.local_neighbours,
-            config.temperature,
-        )
+        super().__init__(config, config.local_prototypes, config.local_neighbours, frozen=frozen)
         self.global_bank = GlobalBank(
             torch.zeros(config.global_prototypes, config.dimensions), config.global_neighbours
         )
@@ -71,10 +54,6 @@ class DPDiff(Detector):
         )
         self.register_buffer("noise", noise)
         self.register_buffer("spread", torch.ones(3))
-
-    def freeze(self) -> None:
-        """End the training: what is scored with is what is stored."""
-        self.local_bank.freeze()
 
     def token_scores(self, tokens: Tensor, categories: Tensor) -> Tensor:
         """Scores `(B, N, 2)` of tokens `(B, N, D)`: distances to the prototypes, or `fuse`.

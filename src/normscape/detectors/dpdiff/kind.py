@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from normscape.detectors.banked import build_seeded
 from normscape.detectors.base import Kind
 from normscape.detectors.dpdiff.config import DPDiffConfig
 from normscape.detectors.dpdiff.detector import DPDiff
@@ -28,41 +29,31 @@ def build(params: Params, prototypes: Prototypes) -> DPDiff:
     """
     settings, banks = params.detector, params.prototypes
     _check(settings)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(settings.seed)
-        detector = DPDiff(
-            DPDiffConfig(
-                tokens=prototypes.transform.tokens,
-                dimensions=prototypes.transform.dimensions,
-                local_prototypes=prototypes.local_sizes,
-                local_neighbours=banks.local_neighbours,
-                global_prototypes=len(prototypes.globally),
-                global_neighbours=banks.global_neighbours,
-                temperature=banks.temperature,
-                norm_power=prototypes.spaces.norm_power,
-                width=settings.width,
-                blocks=settings.blocks,
-                heads=settings.heads,
-                timesteps=settings.timesteps,
-                noise_step=settings.noise_step,
-                sampler_steps=settings.sampler_steps,
-                noise_draws=settings.noise_draws,
-                prototype_share=settings.prototype_share,
-            )
-        )
+    config = DPDiffConfig(
+        tokens=prototypes.transform.tokens,
+        dimensions=prototypes.transform.dimensions,
+        local_prototypes=prototypes.local_sizes,
+        local_neighbours=banks.local_neighbours,
+        global_prototypes=len(prototypes.globally),
+        global_neighbours=banks.global_neighbours,
+        temperature=banks.temperature,
+        norm_power=prototypes.spaces.norm_power,
+        width=settings.width,
+        blocks=settings.blocks,
+        heads=settings.heads,
+        timesteps=settings.timesteps,
+        noise_step=settings.noise_step,
+        sampler_steps=settings.sampler_steps,
+        noise_draws=settings.noise_draws,
+        prototype_share=settings.prototype_share,
+    )
+    detector = build_seeded(lambda: DPDiff(config), settings, prototypes)
     with torch.no_grad():
-        detector.spaces.load_state_dict(prototypes.spaces.state_dict())
-        detector.local_bank.prototypes.copy_(prototypes.local)
         detector.global_bank.prototypes.copy_(prototypes.globally)
     return detector
 
 
 def _check(settings: DetectorParams) -> None:
-    if settings.width % settings.heads:
-        raise UsageError(
-            f"detector.width is {settings.width}, detector.heads is {settings.heads}; expected a "
-            "width that the heads divide"
-        )
     if settings.noise_step > settings.timesteps:
         raise UsageError(
             f"detector.noise_step is {settings.noise_step}, but detector.timesteps is "

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from normscape.detectors.base import Training
+from normscape.detectors.banked import network_and_banks, training_of
 from normscape.detectors.batches import Batch
 from normscape.detectors.dpdiff.detector import DPDiff
 from normscape.params import Params
@@ -20,11 +20,7 @@ from normscape.training.loop import Group
 
 _COSINE_WEIGHT = 1.0
 _SQUARED_WEIGHT = 0.5
-_IMAGES = 16
 _QUEUE = 256
-_BANK_RATE = 0.1
-"""Learning rate of the banks relative to the denoiser's: they start where k-means left them."""
-_WEIGHT_DECAY = 1e-4
 
 
 @dataclass(frozen=True)
@@ -129,16 +125,7 @@ class DPDiffObjective:
     def __init__(self, detector: DPDiff, params: Params) -> None:
         self.detector = detector
         self._params = params
-        settings = params.detector
-        self.training = Training(
-            seed=settings.seed,
-            steps=settings.steps,
-            images=_IMAGES,
-            tokens=max(1, settings.batch_tokens // _IMAGES),
-            learning_rate=settings.learning_rate,
-            patience=settings.patience,
-            checkpoint_seconds=settings.checkpoint_seconds,
-        )
+        self.training = training_of(params.detector)
         device = detector.residual_scale.device
         self._queue = torch.zeros(0, detector.config.dimensions, device=device)
 
@@ -147,7 +134,7 @@ class DPDiffObjective:
         detector = self.detector
         denoiser = [] if detector.denoiser is None else [*detector.denoiser.parameters()]
         banks = [detector.local_bank.prototypes, detector.global_bank.prototypes]
-        return Group(denoiser, 1.0, _WEIGHT_DECAY), Group(banks, _BANK_RATE, 0.0)
+        return network_and_banks(denoiser, banks)
 
     @torch.no_grad()
     def start(self, batches: Iterable[Batch]) -> None:

@@ -6,19 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from normscape.detectors.config import DetectorConfig, whole
+from normscape.detectors.config import BankedConfig, whole
 
 
 @dataclass(frozen=True)
-class ProADConfig(DetectorConfig):
+class ProADConfig(BankedConfig):
     """The shape of a detector; everything but the tensors.
 
     Attributes:
         level_sizes: How many of a token's D numbers are of each feature level.
         prototypes: K of each category.
         neighbours: Prototypes that a token is rebuilt from; 0: from all of its category's.
-        temperature: At which these are mixed, before the training.
-        norm_power: Of the spaces of the categories.
         width: Of the attention.
         layers: Of the decoder.
         heads: Of the attention.
@@ -27,8 +25,6 @@ class ProADConfig(DetectorConfig):
     level_sizes: tuple[int, ...]
     prototypes: tuple[int, ...]
     neighbours: int
-    temperature: float
-    norm_power: float
     width: int
     layers: int
     heads: int

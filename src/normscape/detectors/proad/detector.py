@@ -7,16 +7,14 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor
 
-from normscape.detectors.base import Detector
+from normscape.detectors.banked import BankedDetector
 from normscape.detectors.proad.config import ProADConfig
 from normscape.detectors.proad.decoder import NEVER, Decoder, constrain
 from normscape.detectors.settle import settle
-from normscape.prototypes.local import LocalBank
 from normscape.prototypes.padded import PaddedRows
-from normscape.prototypes.spaces import CategorySpaces
 
 
-class ProAD(Detector):
+class ProAD(BankedDetector):
     """The detector; see docs/methods.md.
 
     Args:
@@ -28,19 +26,8 @@ class ProAD(Detector):
     config: ProADConfig
 
     def __init__(self, config: ProADConfig, *, frozen: bool = False) -> None:
-        super().__init__()
-        self.config = config
-        categories = len(config.prototypes)
-        self.spaces = CategorySpaces(
-            torch.zeros(categories, config.dimensions), torch.ones(categories), config.norm_power
-        )
-        dtype = torch.bfloat16 if frozen else torch.float32
-        self.local_bank = LocalBank(
-            torch.zeros(sum(config.prototypes), config.dimensions, dtype=dtype),
-            config.prototypes,
-            config.neighbours + 1,  # the farthest of them says where the others end
-            config.temperature,
-        )
+        # The farthest of the neighbours says where the others end.
+        super().__init__(config, config.prototypes, config.neighbours + 1, frozen=frozen)
         self.rows = PaddedRows(config.prototypes)
         self.decoder = Decoder(config)
 
@@ -80,10 +67,6 @@ class ProAD(Detector):
             allowed = constrain(tokens, prototypes, self.config.temperature)
         found: tuple[Tensor, Tensor] = self.decoder(tokens, prototypes, allowed)
         return found
-
-    def freeze(self) -> None:
-        """End the training: what is scored with is what is stored."""
-        self.local_bank.freeze()
 
     def fit_scales(self, images: Iterable[tuple[Tensor, Tensor]]) -> None:
         """Both scores are distances in the space of a category, which has its scale already."""

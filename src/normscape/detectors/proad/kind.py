@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
-
+from normscape.detectors.banked import build_seeded
 from normscape.detectors.base import Kind
 from normscape.detectors.proad.config import ProADConfig
 from normscape.detectors.proad.detector import ProAD
@@ -23,37 +22,25 @@ def build(params: Params, prototypes: Prototypes) -> ProAD:
         UsageError: The heads do not divide the width, or the prototypes were fitted for another
             detector.
     """
-    settings, own = params.detector, params.proad
-    if settings.width % settings.heads:
-        raise UsageError(
-            f"detector.width is {settings.width}, detector.heads is {settings.heads}; expected a "
-            "width that the heads divide"
-        )
-    if not prototypes.transform.level_sizes:
+    settings, transform = params.detector, prototypes.transform
+    if not transform.level_sizes:
         raise UsageError(
             "the prototypes were fitted for another detector, their tokens mix the feature "
             "levels; run the prototypes stage again"
         )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(settings.seed)
-        detector = ProAD(
-            ProADConfig(
-                tokens=prototypes.transform.tokens,
-                dimensions=prototypes.transform.dimensions,
-                level_sizes=prototypes.transform.level_sizes,
-                prototypes=prototypes.local_sizes,
-                neighbours=own.neighbours or 0,
-                temperature=params.prototypes.temperature,
-                norm_power=prototypes.spaces.norm_power,
-                width=settings.width,
-                layers=settings.blocks,
-                heads=settings.heads,
-            )
-        )
-    with torch.no_grad():
-        detector.spaces.load_state_dict(prototypes.spaces.state_dict())
-        detector.local_bank.prototypes.copy_(prototypes.local)
-    return detector
+    config = ProADConfig(
+        tokens=transform.tokens,
+        dimensions=transform.dimensions,
+        level_sizes=transform.level_sizes,
+        prototypes=prototypes.local_sizes,
+        neighbours=params.proad.neighbours or 0,
+        temperature=params.prototypes.temperature,
+        norm_power=prototypes.spaces.norm_power,
+        width=settings.width,
+        layers=settings.blocks,
+        heads=settings.heads,
+    )
+    return build_seeded(lambda: ProAD(config), settings, prototypes)
 
 
 def _empty(config: Any) -> ProAD:

@@ -8,17 +8,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from normscape.detectors.base import Training
+from normscape.detectors.banked import network_and_banks, training_of
 from normscape.detectors.batches import Batch
 from normscape.detectors.proad.detector import ProAD
 from normscape.params import Params
 from normscape.training.loop import Group
 
-_IMAGES = 16
 _SQUARED_WEIGHT = 0.5
-_BANK_RATE = 0.1
-"""Learning rate of the prototypes relative to the decoder's: they start where k-means left them."""
-_WEIGHT_DECAY = 1e-4
 
 
 class ProADObjective:
@@ -34,22 +30,12 @@ class ProADObjective:
     def __init__(self, detector: ProAD, params: Params) -> None:
         self.detector = detector
         self._own = params.proad
-        settings = params.detector
-        self.training = Training(
-            seed=settings.seed,
-            steps=settings.steps,
-            images=_IMAGES,
-            tokens=max(1, settings.batch_tokens // _IMAGES),
-            learning_rate=settings.learning_rate,
-            patience=settings.patience,
-            checkpoint_seconds=settings.checkpoint_seconds,
-        )
+        self.training = training_of(params.detector)
 
     def groups(self) -> Sequence[Group]:
         """The decoder, and the prototypes."""
-        decoder = [*self.detector.decoder.parameters()]
-        bank = [self.detector.local_bank.prototypes]
-        return Group(decoder, 1.0, _WEIGHT_DECAY), Group(bank, _BANK_RATE, 0.0)
+        detector = self.detector
+        return network_and_banks(detector.decoder.parameters(), [detector.local_bank.prototypes])
 
     def start(self, batches: Iterable[Batch]) -> None:
         """Nothing: k-means and an untrained decoder are a detector already."""
