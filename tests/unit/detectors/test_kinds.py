@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from normscape.detectors.banked import BankedDetector
+from normscape.detectors.base import Detector
 from normscape.detectors.config import DetectorConfig
 from normscape.detectors.kinds import NAMES, config_of, kind_of
 from normscape.params import MODEL_SECTIONS
@@ -16,7 +17,8 @@ def test_each_has_a_configuration_and_a_kind(name: str) -> None:
     kind, config = kind_of(name), config_of(name)
     assert issubclass(config, DetectorConfig)
     assert set(kind.sections) <= set(MODEL_SECTIONS)
-    detectors = {each.name: each for each in BankedDetector.__subclasses__()}
+    classes = [*Detector.__subclasses__(), *BankedDetector.__subclasses__()]
+    detectors = {vars(each).get("name") for each in classes}
     assert name in detectors
 
 
